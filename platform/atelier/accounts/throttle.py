@@ -1,0 +1,66 @@
+"""Failed logins, counted in the database per address and account, so that an empty Redis forgets nothing.
+
+An attempt is counted before its password is looked at and taken back when it was right: parallel guesses can't slip
+past a counter that each of them has read too early. The account itself is never locked, so nobody can lock out another.
+
+An account has two names to sign in by. Each is counted for itself, because an answer that counted both would say that
+they belong together, and so that they exist. Whether they had their failures together is asked silently: from then on
+no password is looked at, and the answer is the one that a wrong password gets.
+"""
+
+import ipaddress
+import math
+from collections.abc import Collection
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.orm import Session
+
+from atelier.accounts.models import LoginFailure
+from atelier.kernel import clock, tokens
+from atelier.kernel.errors import RateLimited
+
+WINDOW_MS = 15 * clock.MINUTE_MS
+
+
+def subject(*, purpose: str, address: str, account: str) -> str:
+    """The digest of an address and an account. An IPv6 network of 64 bits counts as one address: it has one owner."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        parsed = None
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
+        address = str(ipaddress.ip_network((parsed, 64), strict=False))
+    return tokens.digest(f"{purpose}\n{address}\n{account}")
+
+
+def count(session: Session, *, subject: str, attempt_id: str, failures_max: int, now_ms: int) -> None:
+    """Count an attempt as failed for now. Raises RateLimited with the seconds until the next one is free."""
+    recent = (
+        select(LoginFailure.at_ms)
+        .where(LoginFailure.subject == subject, LoginFailure.at_ms > now_ms - WINDOW_MS)
+        .order_by(LoginFailure.at_ms)
+        .with_for_update()
+    )
+    times = session.scalars(recent).all()
+    if len(times) >= failures_max:
+        free_ms = times[-failures_max] + WINDOW_MS - now_ms
+        raise RateLimited(retry_after=max(1, math.ceil(free_ms / 1000)))
+    session.execute(insert(LoginFailure).values(id=attempt_id, subject=subject, at_ms=now_ms))
+
+
+def are_spent(session: Session, *, subjects: Collection[str], attempt_id: str, failures_max: int, now_ms: int) -> bool:
+    """Whether these subjects have failed too often together, this attempt not counted."""
+    earlier = select(func.count()).where(
+        LoginFailure.subject.in_(subjects), LoginFailure.at_ms > now_ms - WINDOW_MS, LoginFailure.id != attempt_id
+    )
+    return session.execute(earlier).scalar_one() >= failures_max
+
+
+def take_back(session: Session, *, attempt_id: str) -> None:
+    """The attempt was not decided after all."""
+    session.execute(delete(LoginFailure).where(LoginFailure.id == attempt_id))
+
+
+def forgive(session: Session, *, subjects: Collection[str]) -> None:
+    """The right password was given: forget the earlier failures."""
+    session.execute(delete(LoginFailure).where(LoginFailure.subject.in_(subjects)))

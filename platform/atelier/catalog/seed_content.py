@@ -1,0 +1,189 @@
+"""What a fresh marketplace holds: categories, and agents that run without any key.
+
+Ids are fixed, so that every installation has the same ones. Changing what an agent runs makes a new version of it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from atelier.catalog.service import Content, Shown
+from atelier.providers import schemas
+from atelier.providers.schemas import ProviderSchemas
+
+# The creator of the seeded agents. It is no account: nobody signs in as the house.
+HOUSE_ID: Final = "01990000-0000-7000-8000-000000000001"
+HOUSE_USERNAME: Final = "atelier"
+HOUSE_NAME: Final = "创意工作坊 · Atelier"
+
+
+def _id(number: int) -> str:
+    return f"01990000-0000-7000-8000-{number:012x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedCategory:
+    """A category. `color` is #rrggbb."""
+
+    id: str
+    slug: str
+    name_zh: str
+    name_en: str
+    color: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedAgent:
+    """An agent of the house, paid per use. `tags` maps names to ids."""
+
+    id: str
+    slug: str
+    kind: str
+    category: SeedCategory
+    name: str
+    description: str
+    detailed_description: str
+    capabilities: tuple[str, ...]
+    tags: dict[str, str]
+    credits_per_use: int
+    provider: str
+    schemas: ProviderSchemas
+
+    @property
+    def shown(self) -> Shown:
+        """Its page in the marketplace."""
+        return Shown(
+            slug=self.slug,
+            creator_id=HOUSE_ID,
+            category_id=self.category.id,
+            name=self.name,
+            description=self.description,
+            detailed_description=self.detailed_description,
+            price_type="pay_per_use",
+            base_price=None,
+            credits_per_use=self.credits_per_use,
+            capabilities=self.capabilities,
+            supported_languages=("zh", "en"),
+            input_types=("text",),
+            output_types=(self.kind,),
+        )
+
+    @property
+    def content(self) -> Content:
+        """What it runs."""
+        return Content(
+            kind=self.kind,
+            input_schema=self.schemas.input,
+            config_schema=self.schemas.config,
+            default_config=self.schemas.defaults,
+            runtime={"provider": self.provider, "model": "", "promptTemplate": "{{prompt}}", "parameterMapping": {}},
+            price_type="pay_per_use",
+            credits_per_use=self.credits_per_use,
+        )
+
+
+_WRITING = SeedCategory(id=_id(0x101), slug="writing", name_zh="文案写作", name_en="Writing", color="#2563eb")
+_IMAGE = SeedCategory(id=_id(0x102), slug="image", name_zh="图像设计", name_en="Images", color="#db2777")
+_AUDIO = SeedCategory(id=_id(0x103), slug="audio", name_zh="音乐音频", name_en="Audio", color="#059669")
+_VIDEO = SeedCategory(id=_id(0x104), slug="video", name_zh="视频创作", name_en="Video", color="#d97706")
+_TOOLS = SeedCategory(id=_id(0x105), slug="tools", name_zh="开发工具", name_en="Developer tools", color="#64748b")
+
+CATEGORIES: Final = (_WRITING, _IMAGE, _AUDIO, _VIDEO, _TOOLS)
+
+_LOCAL: Final = {"本地运行": _id(0x201)}
+
+AGENTS: Final = (
+    SeedAgent(
+        id=_id(0x301),
+        slug="outline-writer",
+        kind="text",
+        category=_WRITING,
+        name="提纲写手",
+        description="把一个想法变成条理清晰的写作提纲，适合文章、演讲、课程和方案，几秒完成。",
+        detailed_description=(
+            "输入一句话的主题，得到分节的提纲：每节有要点和写作提示，可直接展开成文。支持中文与英文，"
+            "在本机运行，内容不会离开服务器。\n\n"
+            "Outline Writer turns one idea into a clear outline for an article, a talk, a course or a plan. Each"
+            " section comes with its points and a hint for writing it out. It runs locally, in Chinese and English."
+        ),
+        capabilities=("提纲", "写作", "头脑风暴"),
+        tags={"写作": _id(0x202), "提纲": _id(0x203), **_LOCAL},
+        credits_per_use=2,
+        provider="local-text",
+        schemas=schemas.TEXT,
+    ),
+    SeedAgent(
+        id=_id(0x302),
+        slug="poster-maker",
+        kind="image",
+        category=_IMAGE,
+        name="海报工坊",
+        description="根据一句描述绘制海报、封面或图案，可指定标题、配色和画面，同一种子结果一致。",
+        detailed_description=(
+            "描述想要的气氛与内容，选择样式、画面和配色，得到一张高清 PNG。标题支持中文；"
+            "填入随机种子即可复现同一张图。\n\n"
+            "Poster Maker draws a poster, a cover or a pattern from one sentence. Pick a style, a scene and a palette,"
+            " add a title and a subtitle. The same seed always gives the same picture. It runs locally."
+        ),
+        capabilities=("海报", "封面", "图案"),
+        tags={"海报": _id(0x204), "设计": _id(0x205), **_LOCAL},
+        credits_per_use=5,
+        provider="local-image",
+        schemas=schemas.IMAGE,
+    ),
+    SeedAgent(
+        id=_id(0x303),
+        slug="soundscape",
+        kind="audio",
+        category=_AUDIO,
+        name="声音风景",
+        description="按情绪、速度和时长合成一段原创背景音乐，适合视频、播客和专注时刻。",
+        detailed_description=(
+            "写下想要的氛围，选择情绪、速度与时长，得到一段原创的背景音乐（WAV、Opus 或 AAC）。"
+            "装有语音组件时，还可以把文字读出来。\n\n"
+            "Soundscape synthesises an original music bed from a mood, a tempo and a length, as WAV, Opus or AAC."
+            " Where the speech component is installed it can also read a text aloud. It runs locally."
+        ),
+        capabilities=("背景音乐", "氛围音", "语音"),
+        tags={"音乐": _id(0x206), "配乐": _id(0x207), **_LOCAL},
+        credits_per_use=4,
+        provider="local-audio",
+        schemas=schemas.AUDIO,
+    ),
+    SeedAgent(
+        id=_id(0x304),
+        slug="clip-maker",
+        kind="video",
+        category=_VIDEO,
+        name="短片工坊",
+        description="把一句话变成带配乐的动态短片，MP4 格式，可选尺寸、时长、画面和配色。",
+        detailed_description=(
+            "输入主题，选择画面、配色和情绪，得到一段带原创配乐的 MP4 短片，可直接用作片头或社交媒体背景。\n\n"
+            "Clip Maker turns one sentence into a moving clip with its own music: an MP4 with H.264 and AAC, 2 to 20"
+            " seconds long, in three sizes. It runs locally."
+        ),
+        capabilities=("短片", "片头", "动态背景"),
+        tags={"短视频": _id(0x208), "片头": _id(0x209), **_LOCAL},
+        credits_per_use=10,
+        provider="local-video",
+        schemas=schemas.VIDEO,
+    ),
+)
+
+# For tests, benchmarks and for trying the API: never outside development.
+ECHO: Final = SeedAgent(
+    id=_id(0x3FF),
+    slug="echo",
+    kind="text",
+    category=_TOOLS,
+    name="回声",
+    description="原样返回输入的提示词，可设定延迟、步数与失败方式，用于开发和测试。",
+    detailed_description=(
+        "Echo gives the prompt back, as slowly and as unreliably as its config asks: `delayMs` (in all), `steps`,"
+        " `fail` (`transient` or `permanent`) and `failTimes`. It exists in development only."
+    ),
+    capabilities=("测试",),
+    tags={"测试": _id(0x20A), **_LOCAL},
+    credits_per_use=1,
+    provider="echo",
+    schemas=schemas.ECHO,
+)

@@ -1,0 +1,160 @@
+"""From the outbox to the broker, in batches, at least once.
+
+1. Claim: take due rows for a lease, in a short transaction.
+2. Publish: one batch, outside any transaction. Its failure is ambiguous: the rows are due again at once, and what was
+   published all the same comes twice.
+3. Delete what was published. A relay that dies between 2 and 3 publishes twice too; the claim of a job absorbs it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import KombuError, OperationalError
+from pydantic_core import from_json
+from sqlalchemy import delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from atelier.contracts import messages
+from atelier.contracts.outbox import TABLE
+from atelier.kernel import faults, logs
+from atelier.kernel.clock import db_now_ms
+from atelier.kernel.database import Database
+from atelier.kernel.errors import Transient
+from atelier.kernel.ids import new_id
+
+BATCH_MAX = 500
+CLAIM_MS = 15_000
+FAILURE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
+BROKER_AWAY = (KombuError, OperationalError, OSError)
+log = logs.get(__name__)
+T = TABLE.c
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A claimed message."""
+
+    id: int
+    contract: str
+    message: str
+
+
+def claim(session: Session, *, claimant: str, limit: int = BATCH_MAX) -> list[Row]:
+    """Take due rows for a lease. Rows that another relay holds are passed over, not waited for."""
+    now = db_now_ms()
+    rows = (
+        session.connection()
+        .execute(
+            select(T.id, T.contract, T.message)
+            .where(T.available_ms <= now)
+            .order_by(T.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        .all()
+    )
+    if rows:
+        session.connection().execute(
+            update(TABLE)
+            .where(T.id.in_([row.id for row in rows]))
+            .values(claimed_by=claimant, available_ms=now + CLAIM_MS, tries=T.tries + 1)
+        )
+    return [Row(row.id, row.contract, row.message) for row in rows]
+
+
+def finish(session: Session, *, claimant: str, ids: Sequence[int]) -> None:
+    """Forget rows that were published, unless the lease passed to another relay."""
+    session.connection().execute(delete(TABLE).where(T.id.in_(ids), or_(T.claimed_by == claimant)))
+
+
+def give_back(session: Session, *, claimant: str, ids: Sequence[int]) -> None:
+    """Let rows be due at once that could not be published, unless the lease passed to another relay."""
+    mine = (T.id.in_(ids), T.claimed_by == claimant)
+    session.connection().execute(update(TABLE).where(*mine).values(available_ms=db_now_ms()))
+
+
+def _batch(producer: Any, size: int) -> AbstractContextManager[Any]:
+    """One pipeline for all messages that are sent inside: on Redis since kombu 5.7, whose types don't know it yet."""
+    batch = getattr(producer, "batch", None)
+    return batch(max(1, size)) if batch else nullcontext()
+
+
+class Relay:
+    """Moves messages until stopped. `wake()` after a commit makes it look at once; `alive` is called with each look."""
+
+    def __init__(
+        self, *, app: Celery, database: Database, idle_seconds: float, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        self._app = app
+        self._database = database
+        self._idle_seconds = idle_seconds
+        self._alive = alive
+        self._claimant = new_id()
+        self._wake = threading.Event()
+        self._stopped = threading.Event()
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the current batch and end."""
+        self._stopped.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Move messages until `stop`."""
+        failures = 0
+        while not self._stopped.is_set():
+            self._alive()
+            try:
+                moved = self.move()
+                failures = 0
+            except (*BROKER_AWAY, Transient) as error:
+                wait = FAILURE_SECONDS[min(failures, len(FAILURE_SECONDS) - 1)]
+                failures += 1
+                log.warning("relay.failed", error=type(error).__name__, wait_seconds=wait)
+                self._stopped.wait(wait)
+                continue
+            if moved < BATCH_MAX:
+                self._wake.wait(self._idle_seconds)
+                self._wake.clear()
+
+    def move(self) -> int:
+        """Move one batch; how many messages. Raises when the broker can't be reached: the rows come again."""
+        rows = self._database.transact(claim, claimant=self._claimant)
+        if not rows:
+            return 0
+        faults.point("relay.after_claim")
+        ids = [row.id for row in rows]
+        try:
+            self._publish(rows)
+        except BROKER_AWAY:
+            self._database.transact(give_back, claimant=self._claimant, ids=ids)
+            raise
+        faults.point("relay.after_publish")
+        self._database.transact(finish, claimant=self._claimant, ids=ids)
+        faults.point("relay.after_finish")
+        return len(rows)
+
+    def _publish(self, rows: Sequence[Row]) -> None:
+        known = [row for row in rows if row.contract in messages.ALL]
+        for row in rows:
+            if row.contract not in messages.ALL:
+                # A message that no task would take is dropped loudly: on the broker it would be dropped silently.
+                log.error("relay.unknown_contract", contract=row.contract, outbox_id=row.id)
+        with self._app.producer_pool.acquire(block=True, timeout=3) as producer, _batch(producer, len(known)):
+            for row in known:
+                contract = messages.ALL[row.contract]
+                self._app.send_task(
+                    contract.name,
+                    kwargs={"message": from_json(row.message)},
+                    queue=contract.queue,
+                    producer=producer,
+                    retry=False,
+                )
+                faults.point("relay.mid_batch")

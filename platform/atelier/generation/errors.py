@@ -1,0 +1,29 @@
+"""What a submission is refused for."""
+
+from typing import ClassVar
+
+from atelier.kernel.errors import Forbidden, NotFound, RateLimited
+
+
+class AgentUnavailable(NotFound):
+    """There is no such agent, or it is not published."""
+
+    code: ClassVar[str] = "AGENT_UNAVAILABLE"
+
+
+class NotPurchased(Forbidden):
+    """The agent has to be bought or rented first."""
+
+    code: ClassVar[str] = "NOT_PURCHASED"
+
+
+class TooManyWaiting(RateLimited):
+    """The user has as many waiting jobs as are allowed."""
+
+    code: ClassVar[str] = "TOO_MANY_WAITING"
+
+
+class EmailUnverified(Forbidden):
+    """Only users with a verified address may spend."""
+
+    code: ClassVar[str] = "EMAIL_UNVERIFIED"

@@ -1,0 +1,169 @@
+"""A worker's part: claim, generate, settle. Three steps, and no transaction is open in the middle one.
+
+1. Claim: one conditional UPDATE. Who gets nothing has a duplicate message in hand and is done.
+2. Generate: the provider works while the keeper renews the lease; results go to our own storage under the fence.
+3. Settle: the final state and the credits in one transaction, if the fence still holds. A worker that lost its lease
+   changes nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import structlog
+
+from atelier.catalog import purchases, runtime
+from atelier.catalog import queries as catalog
+from atelier.catalog.runtime import RunnableAgent
+from atelier.generation import artifacts, outcomes
+from atelier.generation import attempt as attempts
+from atelier.generation.attempt import Attempt
+from atelier.generation.closing import Closer
+from atelier.generation.events import job_event
+from atelier.generation.leases import LeaseKeeper
+from atelier.generation.outcomes import Outcome
+from atelier.generation.sweep import TOO_LATE
+from atelier.jobs import service as jobs
+from atelier.jobs import states
+from atelier.jobs.service import Claimed
+from atelier.kernel import faults, logs
+from atelier.kernel.batching import GATHER_SECONDS, Batcher
+from atelier.kernel.clock import SECOND_MS
+from atelier.kernel.database import Database
+from atelier.kernel.errors import Refusal, Transient
+from atelier.kernel.ids import new_id
+from atelier.kernel.settings import Settings
+from atelier.ledger.shares import Terms
+from atelier.live.publisher import Publisher
+from atelier.providers.contract import GenerationRequest, Provider, Stopped
+from atelier.storage.port import Storage
+
+AGENTS_KEPT = 256
+log = logs.get(__name__)
+
+
+class UnknownProvider(Refusal):
+    """The agent names a provider that this worker doesn't have."""
+
+    code: ClassVar[str] = "PROVIDER_UNKNOWN"
+
+
+class Runner:
+    """Runs jobs for the threads of one worker process. Make one per process, after any fork."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        publisher: Publisher,
+        storage: Storage,
+        providers: Mapping[str, Provider],
+        name: str,
+    ) -> None:
+        self._database = database
+        self._publisher = publisher
+        self._storage = storage
+        self._providers = providers
+        self._name = name
+        self._backoff_ms = settings.backoff_ms
+        self._platform_percent = settings.platform_share_percent
+        self._versions_max = settings.project_versions_max
+        self._lease_ms = settings.lease_seconds * SECOND_MS
+        self._keeper = LeaseKeeper(database, lease_ms=self._lease_ms)
+        self._closer = Closer(
+            database=database, publisher=publisher, republish_ms=settings.republish_seconds * SECOND_MS
+        )
+        self._claims: Batcher[str, Claimed | None] = Batcher(self._claim_group, gather_seconds=GATHER_SECONDS)
+        # Versions are immutable, so what was read once stays right.
+        self._agent = lru_cache(maxsize=AGENTS_KEPT)(self._load_agent)
+
+    def run(self, job_id: str) -> None:
+        """Take the job as far as it goes in one attempt. Raises Transient when the database can't be reached."""
+        claimed = self._claims.call(job_id)
+        if claimed is None:
+            log.info("job.not_claimed", job_id=job_id)
+            return
+        faults.point("worker.after_claim")
+        with structlog.contextvars.bound_contextvars(job_id=claimed.id, attempt=claimed.attempts, fence=claimed.fence):
+            attempt = Attempt(claimed, self._publisher.publish)
+            with self._keeper.keeping(attempt):
+                outcome = self._attempt(attempt)
+                if outcome is None:
+                    log.warning("job.lease_lost")
+                else:
+                    self._closer.close(attempt, outcome)
+
+    def shut_down(self) -> None:
+        """Give back everything that runs here, so that another worker goes on at once; no attempt is lost by it."""
+        self._keeper.stop_all(attempts.SHUTDOWN)
+
+    def _attempt(self, attempt: Attempt) -> Outcome | None:
+        claimed = attempt.claimed
+        if claimed.cancel_requested:
+            return outcomes.canceled(attempt)
+        if claimed.deadline_ms <= claimed.claimed_ms:
+            return outcomes.failed(attempt, TOO_LATE)
+        begun = job_event("running", claimed.id, states.first_seq(claimed.fence), {})
+        self._publisher.publish(claimed.user_id, [begun])
+        outcome: Outcome | None
+        try:
+            result, terms = self._generate(attempt), self._terms(claimed)
+            outcome = outcomes.completed(attempt, result, terms=terms, versions_max=self._versions_max)
+        except Stopped:
+            outcome = outcomes.stopped(attempt)
+        except Transient as error:
+            outcome = outcomes.unavailable(attempt, error, backoff_ms=self._backoff_ms)
+        except Refusal as error:
+            outcome = outcomes.failed(attempt, error.code, str(error))
+        except Exception:
+            log.exception("job.bug")
+            outcome = outcomes.failed(attempt, outcomes.BUG)
+        return outcome
+
+    def _generate(self, attempt: Attempt) -> dict[str, Any]:
+        claimed = attempt.claimed
+        agent = self._agent(claimed.agent_id, claimed.agent_version)
+        provider = self._providers.get(agent.provider)
+        if provider is None:
+            raise UnknownProvider(agent.provider)
+        request = GenerationRequest(
+            provider_key=jobs.provider_key(claimed.id),
+            attempt=claimed.attempts,
+            model=agent.model,
+            prompt=runtime.render_prompt(agent, input_data=claimed.input),
+            parameters=runtime.parameters(agent, input_data=claimed.input, config=claimed.config),
+            timeout_seconds=max(1.0, (claimed.deadline_ms - claimed.claimed_ms) / SECOND_MS),
+        )
+        faults.point("worker.before_provider")
+        result = provider.run(request, attempt)
+        attempt.flush()
+        faults.point("worker.after_provider")
+        kept = artifacts.keep(self._storage, result, folder=f"outputs/{claimed.id}/{claimed.fence}")
+        faults.point("worker.after_upload")
+        return kept
+
+    def _terms(self, claimed: Claimed) -> Terms:
+        agent = self._agent(claimed.agent_id, claimed.agent_version)
+        return Terms(
+            agent_id=agent.agent_id,
+            creator_id=purchases.payee(agent.creator_id),
+            platform_percent=self._platform_percent,
+            transfer_id=new_id(),
+        )
+
+    def _claim_group(self, job_ids: Sequence[str]) -> list[Claimed | None]:
+        owner = f"{self._name}:{new_id()}"
+        claimed = self._database.transact(
+            jobs.claim, job_ids=sorted(set(job_ids)), owner=owner, lease_ms=self._lease_ms
+        )
+        by_id: dict[str, Claimed] = {one.id: one for one in claimed}
+        # A job that two of the group asked for is given to the first only.
+        return [by_id.pop(job_id, None) for job_id in job_ids]
+
+    def _load_agent(self, agent_id: str, version: int) -> RunnableAgent:
+        agent = self._database.read(catalog.version, agent_id=agent_id, version=version)
+        if agent is None:
+            message = f"agent {agent_id} has no version {version}"
+            raise AssertionError(message)
+        return agent

@@ -1,0 +1,313 @@
+"""Submitting: the price is held, the job is born and its message is written, in one transaction or not at all.
+
+Submissions that arrive together are written together: a group of forty costs hardly more statements than one. One
+that is refused leaves its neighbours alone.
+
+1. A key that was answered before gets that answer; a job that exists already (a transaction whose commit was in doubt
+   is run again) is answered again.
+2. Users at their limit of waiting jobs are refused, and users without the purchase that an agent needs, or without the
+   right to write to the project that they name.
+3. The ledger holds each price, or refuses it.
+4. Jobs, messages, operation log and stored answers are inserted.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from atelier.catalog import queries as catalog
+from atelier.contracts import idempotency, oplog, outbox, queues
+from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
+from atelier.contracts.messages import RUN, JobMessage
+from atelier.generation import into_project
+from atelier.generation.errors import NotPurchased, TooManyWaiting
+from atelier.jobs import queries as jobs_queries
+from atelier.jobs import service as jobs
+from atelier.jobs.service import NewJob
+from atelier.kernel import faults
+from atelier.kernel.clock import SECOND_MS
+from atelier.kernel.database import Again, is_duplicate
+from atelier.kernel.errors import Refusal
+from atelier.ledger import service as ledger
+from atelier.ledger.errors import InsufficientCredits
+from atelier.ledger.posting import Posted
+from atelier.ledger.service import Hold
+
+ACCEPTED = 202
+RETRY_AFTER_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A validated request for a job. Ids are made by the caller, so that running twice makes one job."""
+
+    job_id: str
+    hold_id: str
+    user_id: str
+    agent_id: str
+    agent_version: int
+    agent_name: str
+    needs_purchase: bool
+    price: int
+    kind: str
+    provider: str
+    project_id: str | None
+    input: dict[str, Any]
+    config: dict[str, Any]
+    deadline_seconds: int
+    keyed: Keyed | None = None
+    estimate: Mapping[str, float] | None = None
+    retry_of: str | None = None
+    save_version: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The settings that a submission is judged by."""
+
+    waiting_max: int
+    attempts_max: int
+    republish_ms: int
+    versions_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The answer to a submission. `replayed` means that an earlier one was given again."""
+
+    answer: dict[str, Any]
+    status: int = ACCEPTED
+    replayed: bool = False
+    account: Posted | None = None
+
+    def encoded(self) -> bytes:
+        """The answer as JSON."""
+        return to_json(self.answer)
+
+
+Outcome = Accepted | Refusal
+
+
+def submit(
+    session: Session, submissions: Sequence[Submission], *, limits: Limits, crowded: AbstractSet[str] = frozenset()
+) -> list[Outcome]:
+    """One outcome per submission, in order. Times are the database's: no process's clock decides over a deadline.
+
+    `crowded` are kinds of which more wait than are counted: their positions are null without counting again.
+    """
+    written, now_ms = jobs_queries.existing(session, job_ids=[one.job_id for one in submissions])
+    outcomes: dict[str, Outcome] = _known(session, submissions, written=written)
+    fresh = [one for one in submissions if one.job_id not in outcomes]
+    outcomes |= into_project.refused(session, fresh, versions_max=limits.versions_max)
+    fresh = [one for one in fresh if one.job_id not in outcomes]
+    taken, accounts = _taken(session, fresh, outcomes, now_ms=now_ms, waiting_max=limits.waiting_max)
+    if taken:
+        try:
+            answers = _write(session, taken, now_ms=now_ms, limits=limits, crowded=crowded)
+        except IntegrityError as error:
+            if is_duplicate(error):
+                raise Again from error
+            raise
+        faults.point("submit.before_commit")
+        for one in taken:
+            outcomes[one.job_id] = Accepted(answer=answers[one.job_id], account=accounts.get(one.job_id))
+    return [_own(one, outcomes) for one in submissions]
+
+
+def _own(one: Submission, outcomes: Mapping[str, Outcome]) -> Outcome:
+    outcome = outcomes[one.job_id]
+    if isinstance(outcome, _Twin):
+        outcome = outcomes[outcome.job_id]
+        if isinstance(outcome, Accepted):
+            return Accepted(answer=outcome.answer, status=outcome.status, replayed=True)
+    return outcome
+
+
+class _Twin(Refusal):
+    """Stands for the outcome of an earlier submission of the same group, with the same key and body."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__()
+        self.job_id = job_id
+
+
+def _known(session: Session, submissions: Sequence[Submission], *, written: AbstractSet[str]) -> dict[str, Outcome]:
+    stored = idempotency.find_many(session, [one.keyed.key for one in submissions if one.keyed])
+    first: dict[str, Submission] = {}
+    outcomes: dict[str, Outcome] = {}
+    for one in submissions:
+        if one.job_id in written:
+            outcomes[one.job_id] = Accepted(answer=_answer(one, position=None))
+        elif one.keyed is None:
+            continue
+        elif earlier := stored.get(one.keyed.key):
+            outcomes[one.job_id] = _replayed(earlier, one.keyed)
+        elif twin := first.get(one.keyed.key):
+            same = twin.keyed == one.keyed
+            outcomes[one.job_id] = _Twin(twin.job_id) if same else IdempotencyKeyReused()
+        else:
+            first[one.keyed.key] = one
+    return outcomes
+
+
+def _replayed(earlier: Stored, keyed: Keyed) -> Outcome:
+    try:
+        stored = earlier.replay(keyed)
+    except IdempotencyKeyReused as refusal:
+        return refusal
+    return Accepted(answer=stored.answer, status=stored.status, replayed=True)
+
+
+def _taken(
+    session: Session, fresh: Sequence[Submission], outcomes: dict[str, Outcome], *, now_ms: int, waiting_max: int
+) -> tuple[list[Submission], dict[str, Posted]]:
+    if not fresh:
+        return [], {}
+    waiting = Counter(dict(jobs_queries.waiting(session, user_ids=sorted({one.user_id for one in fresh}))))
+    open_ = [one for one in fresh if _may_run(session, one, outcomes, now_ms=now_ms)]
+    taken: list[Submission] = []
+    accounts: dict[str, Posted] = {}
+    while open_:
+        placed, full = _placed(open_, waiting=waiting, waiting_max=waiting_max)
+        paid, posted = _paid(session, placed, outcomes, now_ms=now_ms)
+        taken += paid
+        accounts |= posted
+        waiting.update(one.user_id for one in paid)
+        # A place that its submission could not pay for goes to the user's next one.
+        open_ = [one for one in full if waiting[one.user_id] < waiting_max]
+        for one in full:
+            if waiting[one.user_id] >= waiting_max:
+                outcomes[one.job_id] = TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
+    return taken, accounts
+
+
+def _may_run(session: Session, one: Submission, outcomes: dict[str, Outcome], *, now_ms: int) -> bool:
+    if one.needs_purchase and not catalog.purchased(session, user_id=one.user_id, agent_id=one.agent_id, now_ms=now_ms):
+        outcomes[one.job_id] = NotPurchased()
+        return False
+    return True
+
+
+def _placed(
+    open_: Sequence[Submission], *, waiting: Mapping[str, int], waiting_max: int
+) -> tuple[list[Submission], list[Submission]]:
+    """Those that their users have places for, in order, and those for which there is none yet."""
+    placed: list[Submission] = []
+    full: list[Submission] = []
+    counts = Counter(waiting)
+    for one in open_:
+        if counts[one.user_id] < waiting_max:
+            counts[one.user_id] += 1
+            placed.append(one)
+        else:
+            full.append(one)
+    return placed, full
+
+
+def hold_key(job_id: str) -> str:
+    """The business key of a job's hold."""
+    return f"hold:job:{job_id}"
+
+
+def _paid(
+    session: Session, fresh: Sequence[Submission], outcomes: dict[str, Outcome], *, now_ms: int
+) -> tuple[list[Submission], dict[str, Posted]]:
+    priced = [one for one in fresh if one.price]
+    holds = [
+        Hold(
+            transfer_id=one.hold_id,
+            key=hold_key(one.job_id),
+            user_id=one.user_id,
+            amount=one.price,
+            ref_type="job",
+            ref_id=one.job_id,
+            note=one.agent_name,
+        )
+        for one in priced
+    ]
+    posted = ledger.hold(session, holds, now_ms=now_ms) if holds else []
+    accounts: dict[str, Posted] = {}
+    for one, outcome in zip(priced, posted, strict=True):
+        if isinstance(outcome, InsufficientCredits):
+            outcomes[one.job_id] = outcome
+        else:
+            accounts[one.job_id] = outcome
+    return [one for one in fresh if one.job_id not in outcomes], accounts
+
+
+def _write(
+    session: Session, fresh: Sequence[Submission], *, now_ms: int, limits: Limits, crowded: AbstractSet[str]
+) -> dict[str, dict[str, Any]]:
+    new = [
+        NewJob(
+            id=one.job_id,
+            user_id=one.user_id,
+            agent_id=one.agent_id,
+            agent_version=one.agent_version,
+            project_id=one.project_id,
+            kind=one.kind,
+            queue=queues.GENERATION[one.kind],
+            provider=one.provider,
+            attempts_max=limits.attempts_max,
+            deadline_ms=now_ms + one.deadline_seconds * SECOND_MS,
+            held=one.price,
+            input=one.input,
+            config=one.config,
+            retry_of=one.retry_of,
+        )
+        for one in fresh
+    ]
+    positions = _positions(session, new, crowded=crowded)
+    jobs.create(session, new, now_ms=now_ms, republish_ms=limits.republish_ms)
+    into_project.request(session, fresh, now_ms=now_ms)
+    outbox.enqueue_many(session, [(RUN[one.kind], JobMessage(job_id=one.job_id)) for one in fresh], now_ms=now_ms)
+    oplog.record_many(session, [_operation(one) for one in fresh], now_ms=now_ms)
+    answers = {one.job_id: _answer(one, position=positions[one.job_id]) for one in fresh}
+    idempotency.store_many(
+        session, [(one.keyed, ACCEPTED, answers[one.job_id]) for one in fresh if one.keyed], now_ms=now_ms
+    )
+    return answers
+
+
+def _positions(session: Session, new: Sequence[NewJob], *, crowded: AbstractSet[str]) -> dict[str, int | None]:
+    """How many jobs each new one will wait behind: those there already, and those before it in this group."""
+    positions: dict[str, int | None] = {}
+    for kind in {one.kind for one in new}:
+        mine = [one.id for one in new if one.kind == kind]
+        queue = queues.GENERATION[kind]
+        is_crowded = kind in crowded
+        ahead = None if is_crowded else jobs_queries.waiting_ahead(session, queue=queue, job_id=max(mine))
+        for place, job_id in enumerate(mine):
+            total = None if ahead is None else ahead + place
+            positions[job_id] = total if total is None or total <= jobs_queries.POSITION_MAX else None
+    return positions
+
+
+def _operation(one: Submission) -> oplog.Operation:
+    return oplog.Operation(
+        action="AI_GENERATE",
+        user_id=one.user_id,
+        resource_type="agent",
+        resource_id=one.agent_id,
+        details={"jobId": one.job_id, "projectId": one.project_id, "held": one.price},
+    )
+
+
+def _answer(one: Submission, *, position: int | None) -> dict[str, Any]:
+    job = f"/api/jobs/{one.job_id}"
+    return {
+        "success": True,
+        "jobId": one.job_id,
+        "usageId": one.job_id,
+        "status": "pending",
+        "queuePosition": position,
+        "estimate": dict(one.estimate) if one.estimate else None,
+        "credits": {"held": one.price},
+        "links": {"self": job, "events": f"{job}/events", "cancel": f"{job}/cancel", "result": f"{job}/result"},
+    }

@@ -1,0 +1,135 @@
+"""The end of jobs, several at a time: lock the rows, judge each by its fence, write together what changes alike."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import BigInteger, String, bindparam, insert, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from atelier.jobs import states
+from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
+from atelier.kernel.clock import db_now_ms
+
+J = JOBS.c
+A = ATTEMPTS.c
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a job ends.
+
+    fence, from_state  what it must still be; the fence is the claim's, or the one seen when nobody held the job
+    bump               by how much the fence grows: 1 for whoever ends a job without its lease, which must be over
+    seq                the number of the job's last event
+    outcome            how the attempt under the fence went
+    """
+
+    job_id: str
+    fence: int
+    state: str
+    seq: int
+    outcome: str
+    used: int = 0
+    result: Any = None
+    error_code: str | None = None
+    error_message: str | None = None
+    from_state: str = states.RUNNING
+    bump: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Ids of jobs: ended `now`, or ended by this very ending `before`, in a transaction whose answer was lost."""
+
+    now: frozenset[str]
+    before: frozenset[str]
+
+
+def finish(session: Session, endings: Sequence[Ending]) -> Finished:
+    """End those jobs that still are as their ending says. The others have moved on and are left alone."""
+    seen = _locked(session, endings)
+    ended = [one for one in endings if _still(one, seen)]
+    alike: dict[tuple[Any, ...], list[str]] = {}
+    for one in ended:
+        number = one.seq - (one.fence + one.bump) * states.SEQ_STEP
+        alike.setdefault((one.state, one.used, one.error_code, one.error_message, one.bump, number), []).append(
+            one.job_id
+        )
+    for change, job_ids in alike.items():
+        session.connection().execute(_END, dict(zip(_CHANGED, change, strict=True)) | {"job_ids": job_ids})
+    results = [{"job_id": one.job_id, "document": one.result} for one in ended if one.result is not None]
+    if results:
+        session.connection().execute(insert(RESULTS), results)
+    end_attempts(session, [(one.job_id, one.fence, one.outcome) for one in ended if one.fence])
+    return Finished(
+        now=frozenset(one.job_id for one in ended),
+        before=frozenset(one.job_id for one in endings if _already(one, seen)),
+    )
+
+
+_CHANGED = ("to_state", "taken", "code", "message", "steps", "number")
+# MySQL evaluates assignments from left to right with the new values, so `seq` is set before the fence it reads.
+_END = (
+    update(JOBS)
+    .where(J.id.in_(bindparam("job_ids", expanding=True)))
+    .ordered_values(
+        (
+            J.seq,
+            (J.fence + bindparam("steps", type_=BigInteger)) * states.SEQ_STEP + bindparam("number", type_=BigInteger),
+        ),
+        (J.fence, J.fence + bindparam("steps", type_=BigInteger)),
+        (J.state, bindparam("to_state", type_=String)),
+        (J.used, bindparam("taken", type_=BigInteger)),
+        (J.error_code, bindparam("code", type_=String)),
+        (J.error_message, bindparam("message", type_=String)),
+        (J.finished_ms, db_now_ms()),
+        (J.lease_ms, None),
+        (J.sweep_ms, None),
+        (J.owner, None),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    fence: int
+    state: str
+    seq: int
+    leased: bool
+
+
+def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
+    rows = session.connection().execute(
+        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms())
+        .where(J.id.in_(sorted(one.job_id for one in endings)))
+        .order_by(J.id)
+        .with_for_update()
+    )
+    return {row[0]: _Seen(row[1], row[2], row[3], row[4] is not None and row[4] >= row[5]) for row in rows}
+
+
+def _still(one: Ending, seen: Mapping[str, _Seen]) -> bool:
+    job = seen.get(one.job_id)
+    # Who ends a job without its lease must find the lease over: its holder may have renewed it since it was seen.
+    return job is not None and job.fence == one.fence and job.state == one.from_state and not (one.bump and job.leased)
+
+
+def _already(one: Ending, seen: Mapping[str, _Seen]) -> bool:
+    # An event's number is given once, by who holds the fence: a final one with this number is this ending.
+    job = seen.get(one.job_id)
+    return job is not None and (job.state, job.seq, job.fence) == (one.state, one.seq, one.fence + one.bump)
+
+
+def end_attempts(session: Session, attempts: Sequence[tuple[str, int, str]]) -> None:
+    """Record how attempts went, given as (job, fence, outcome), unless that is known already."""
+    alike: dict[str, list[tuple[str, int]]] = {}
+    for job_id, fence, outcome in attempts:
+        alike.setdefault(outcome, []).append((job_id, fence))
+    for outcome, keys in alike.items():
+        session.connection().execute(
+            update(ATTEMPTS)
+            # The plain list of ids is for databases that can't search an index by pairs.
+            .where(A.job_id.in_([key[0] for key in keys]), tuple_(A.job_id, A.fence).in_(keys), A.outcome.is_(None))
+            .values(outcome=outcome, finished_ms=db_now_ms())
+        )

@@ -1,0 +1,27 @@
+"""What jobs refuse."""
+
+from typing import ClassVar
+
+from atelier.kernel.errors import Conflict, NotFound, Refusal
+
+
+class JobNotFound(NotFound):
+    """No such job, or someone else's."""
+
+
+class JobFinished(Conflict):
+    """The job has ended already."""
+
+    code: ClassVar[str] = "JOB_FINISHED"
+
+
+class JobNotFailed(Conflict):
+    """Only a failed or canceled job can be tried again."""
+
+    code: ClassVar[str] = "JOB_NOT_FAILED"
+
+
+class LeaseLost(Refusal):
+    """Someone else holds the job now; what this worker made is thrown away."""
+
+    code: ClassVar[str] = "LEASE_LOST"

@@ -1,0 +1,99 @@
+"""The jobs: the queue of record, and the attempts made at each."""
+
+from typing import Any, cast
+
+from sqlalchemy import CheckConstraint, Index, Integer, Table, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from atelier.jobs import states
+from atelier.kernel.columns import Id, JsonDoc, Key, Millis, Name
+from atelier.kernel.database import Base
+
+# What every job is born with stands in the table, so that a submission need not send it.
+ZERO = text("0")
+
+
+class JobRow(Base):
+    """One job.
+
+    fence         grows with every claim and every change made without a lease; writes after outside work require it
+    seq           the number of the job's last change of state: fence × 1 000 000 + n
+    run_after_ms  not to be claimed before
+    lease_ms      while running: until when the claim holds (database clock)
+    sweep_ms      when the sweeper has to look: pending → publish again, running → take over; NULL once finished
+    held, used    credits held at submit and taken at the end
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_user", "user_id", "id"),
+        Index("ix_jobs_user_state", "user_id", "state", "id"),
+        Index("ix_jobs_queue_state", "queue", "state", "id"),
+        Index("ix_jobs_sweep", "queue", "state", "sweep_ms"),
+        Index("ix_jobs_created", "created_ms"),
+        Index("ix_jobs_finished", "finished_ms"),
+        CheckConstraint("state IN ('pending', 'running', 'completed', 'failed', 'canceled')", name="state"),
+        CheckConstraint("attempts <= attempts_max AND fence >= attempts", name="attempts"),
+        CheckConstraint("used <= held", name="used"),
+    )
+
+    id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id())
+    agent_id: Mapped[str] = mapped_column(Id())
+    agent_version: Mapped[int] = mapped_column(Integer)
+    project_id: Mapped[str | None] = mapped_column(Id())
+    kind: Mapped[str] = mapped_column(Key(16))
+    queue: Mapped[str] = mapped_column(Key(32))
+    provider: Mapped[str] = mapped_column(Key(32))
+    state: Mapped[str] = mapped_column(Key(10), server_default=states.PENDING)
+    fence: Mapped[int] = mapped_column(Millis, server_default=ZERO)
+    seq: Mapped[int] = mapped_column(Millis, server_default=text(str(states.first_seq(0))))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    attempts_max: Mapped[int] = mapped_column(Integer)
+    owner: Mapped[str | None] = mapped_column(Key(80))
+    run_after_ms: Mapped[int] = mapped_column(Millis, server_default=ZERO)
+    lease_ms: Mapped[int | None] = mapped_column(Millis)
+    sweep_ms: Mapped[int | None] = mapped_column(Millis)
+    publishes: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    cancel_requested: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    deadline_ms: Mapped[int] = mapped_column(Millis)
+    held: Mapped[int] = mapped_column(Millis)
+    used: Mapped[int] = mapped_column(Millis, server_default=ZERO)
+    input: Mapped[Any] = mapped_column(JsonDoc)
+    config: Mapped[Any] = mapped_column(JsonDoc)
+    result: Mapped[Any] = mapped_column(JsonDoc, nullable=True)
+    error_code: Mapped[str | None] = mapped_column(Key(40))
+    error_message: Mapped[str | None] = mapped_column(Name(300))
+    retry_of: Mapped[str | None] = mapped_column(Id())
+    created_ms: Mapped[int] = mapped_column(Millis)
+    started_ms: Mapped[int | None] = mapped_column(Millis)
+    finished_ms: Mapped[int | None] = mapped_column(Millis)
+
+
+class AttemptRow(Base):
+    """One attempt at a job, written before the provider is called. `outcome` is NULL until it is known."""
+
+    __tablename__ = "attempts"
+
+    job_id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    fence: Mapped[int] = mapped_column(Millis, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+    provider: Mapped[str] = mapped_column(Key(32))
+    provider_key: Mapped[str] = mapped_column(Key(64))
+    outcome: Mapped[str | None] = mapped_column(Key(40))
+    started_ms: Mapped[int] = mapped_column(Millis)
+    finished_ms: Mapped[int | None] = mapped_column(Millis)
+
+
+class ResultRow(Base):
+    """What a completed job made: {"outputs": […]}."""
+
+    __tablename__ = "results"
+
+    job_id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    document: Mapped[Any] = mapped_column(JsonDoc)
+
+
+JOBS = cast("Table", JobRow.__table__)
+ATTEMPTS = cast("Table", AttemptRow.__table__)
+RESULTS = cast("Table", ResultRow.__table__)

@@ -1,0 +1,196 @@
+"""What users are told about: one category for their switches, and the sentences, per kind.
+
+`data` of a notification has the members that its sentences name in braces, unless `without` says what stands there
+instead: `expiresAt` in milliseconds, `amount` and `rating` as integers, the rest as text. A title names nothing that
+another user has written, so it may be the subject of an e-mail.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from atelier.kernel import clock
+
+Locale = Literal["zh", "en"]
+LOCALES: Final[tuple[Locale, ...]] = ("zh", "en")
+TEXT_MAX = 500
+_JOINERS = "\u200c\u200d"  # Persian and emoji need them
+
+
+class Text(NamedTuple):
+    """One thing to say, in both languages."""
+
+    zh: str
+    en: str
+
+    def told(self, locale: Locale) -> str:
+        """The text in one language."""
+        return self.en if locale == "en" else self.zh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """`category` is one of the switches of a user's settings. What `text` names must be in the data or in `without`."""
+
+    category: str
+    title: Text
+    text: Text
+    without: Mapping[str, Text] = field(default_factory=dict[str, Text])
+
+
+class Told(NamedTuple):
+    """A notification in one language."""
+
+    title: str
+    text: str
+
+
+TRANSACTIONAL = frozenset({"account"})
+"""Categories about the user's own account: their e-mails offer no unsubscribing by one click."""
+
+_WORDS: Mapping[str, Text] = {
+    "user": Text("普通用户", "user"),
+    "creator": Text("创作者", "creator"),
+    "admin": Text("管理员", "administrator"),
+    "viewer": Text("查看者", "viewer"),
+    "editor": Text("编辑者", "editor"),
+}
+_SOMEONE = Text("有用户", "Someone")
+_NO_REASON = Text("未说明", "none given")
+
+KINDS: Mapping[str, Kind] = {
+    "agent_approved": Kind(
+        category="agents",
+        title=Text("您的 Agent 已通过审核", "Your agent was approved"),
+        text=Text(
+            "您的 Agent「{agentName}」已通过审核并上架。", "Your agent “{agentName}” was approved and is published."
+        ),
+    ),
+    "agent_rejected": Kind(
+        category="agents",
+        title=Text("您的 Agent 未通过审核", "Your agent was not approved"),
+        text=Text(
+            "您的 Agent「{agentName}」未通过审核。原因：{reason}",
+            "Your agent “{agentName}” was not approved. Reason: {reason}",
+        ),
+        without={"reason": _NO_REASON},
+    ),
+    "agent_sold": Kind(
+        category="sales",
+        title=Text("您的 Agent 有新的购买", "Your agent was bought"),
+        text=Text(
+            "您的 Agent「{agentName}」被购买，您获得 {amount} 积分。",
+            "Your agent “{agentName}” was bought. You earned {amount} credits.",
+        ),
+    ),
+    "review_received": Kind(
+        category="reviews",
+        title=Text("您的 Agent 收到新评价", "Your agent was reviewed"),
+        text=Text(
+            "您的 Agent「{agentName}」收到一条 {rating} 星评价。",
+            "Your agent “{agentName}” was given {rating} of 5 stars.",
+        ),
+    ),
+    "project_invitation": Kind(
+        category="projects",
+        title=Text("您收到一个项目邀请", "You were invited to a project"),
+        text=Text(
+            "{inviter}邀请您以{role}身份加入项目「{projectTitle}」。",
+            "{inviter} invites you to the project “{projectTitle}” as {role}.",
+        ),
+        without={"inviter": _SOMEONE, "role": Text("成员", "member")},
+    ),
+    "invitation_accepted": Kind(
+        category="projects",
+        title=Text("您的项目邀请已被接受", "Your invitation was accepted"),
+        text=Text("{invitee}已加入项目「{projectTitle}」。", "{invitee} has joined the project “{projectTitle}”."),
+        without={"invitee": _SOMEONE},
+    ),
+    "subscription_expiring": Kind(
+        category="subscriptions",
+        title=Text("您的订阅即将到期", "Your subscription ends soon"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」将于 {expiresAt} 到期。",
+            "Your subscription of the agent “{agentName}” ends at {expiresAt}.",
+        ),
+    ),
+    "subscription_expired": Kind(
+        category="subscriptions",
+        title=Text("您的订阅已到期", "Your subscription has ended"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」已到期，续订后可继续使用。",
+            "Your subscription of the agent “{agentName}” has ended. Renew it to go on using the agent.",
+        ),
+    ),
+    "payment_received": Kind(
+        category="account",
+        title=Text("充值成功", "Your payment was received"),
+        text=Text(
+            "订单 {orderNo} 已支付 ¥{yuan}，{amount} 积分已到账。",
+            "Order {orderNo} was paid with ¥{yuan}. You have been given {amount} credits.",
+        ),
+    ),
+    "refund_made": Kind(
+        category="account",
+        title=Text("退款成功", "Your refund was made"),
+        text=Text(
+            "订单 {orderNo} 已退款 ¥{yuan}，扣回 {amount} 积分。",
+            "¥{yuan} of order {orderNo} were paid back, and {amount} credits were taken back.",
+        ),
+    ),
+    "refund_made_owing": Kind(
+        category="account",
+        title=Text("退款成功", "Your refund was made"),
+        text=Text(
+            "订单 {orderNo} 已退款 ¥{yuan}，应扣回 {amount} 积分，其中 {owed} 积分余额不足，将由之后的积分抵扣。",
+            "¥{yuan} of order {orderNo} were paid back. Of the {amount} credits that go back for it, {owed} are owed: "
+            "the next credits pay them.",
+        ),
+    ),
+    "credits_adjusted": Kind(
+        category="account",
+        title=Text("您的积分有调整", "Your credits were adjusted"),
+        text=Text(
+            "管理员调整了您的积分：{amount:+}。原因：{reason}",
+            "An administrator adjusted your credits: {amount:+}. Reason: {reason}",
+        ),
+        without={"reason": _NO_REASON},
+    ),
+    "role_changed": Kind(
+        category="account",
+        title=Text("您的角色已变更", "Your role was changed"),
+        text=Text("您现在的角色是：{role}。", "Your role is now: {role}."),
+    ),
+}
+
+
+def told(kind: str, data: Mapping[str, Any], locale: Locale) -> Told:
+    """The sentences. Raises KeyError for an unknown kind or a missing member, ValueError for one of another type."""
+    known = KINDS[kind]
+    values: dict[str, Any] = {name: word.told(locale) for name, word in known.without.items()}
+    values.update((name, _shown(name, value, locale)) for name, value in data.items() if value is not None)
+    return Told(known.title.told(locale), known.text.told(locale).format_map(values))
+
+
+def cleaned(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data as it is kept: every text on one line without control and direction characters, clipped at TEXT_MAX;
+    `expiresAt`, which comes in milliseconds, in RFC 3339.
+    """
+    return {name: _kept(name, value) for name, value in data.items()}
+
+
+def _kept(name: str, value: Any) -> Any:
+    if name == "expiresAt" and isinstance(value, int):
+        return clock.rfc3339(value)
+    if isinstance(value, str):
+        return " ".join("".join(c if c.isprintable() or c in _JOINERS else " " for c in value).split())[:TEXT_MAX]
+    return value
+
+
+def _shown(name: str, value: Any, locale: Locale) -> Any:
+    if name == "role" and value in _WORDS:
+        return _WORDS[value].told(locale)
+    if name == "expiresAt":
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return value

@@ -1,0 +1,1 @@
+"""The workers: Celery tasks, each an ordinary function of one message."""

@@ -1,0 +1,120 @@
+"""A command as people run it, and a platform as `atelier up` runs it."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from atelier.cli import occupancy
+from tests.conftest import ProcessFactory
+from tests.servers import Process, until
+
+READY_SECONDS_MAX = 60  # Promised are 15 s on an idle machine; tests share theirs.
+ATELIER = (sys.executable, "-m", "atelier.cli")
+ENGLISH = {"LC_ALL": "C.UTF-8"}
+
+
+class Run(Protocol):
+    """Runs a command in the test's own folder."""
+
+    def __call__(self, *arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
+        """Wait for its end; both streams are kept."""
+        ...
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """`atelier …` in a folder of its own, in English."""
+
+    def call(*arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
+        command = [*ATELIER, *map(str, arguments)]
+        settings = {**os.environ, **ENGLISH, **env}
+        return subprocess.run(
+            command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return call
+
+
+class Up:
+    """`atelier up` as a process of its own."""
+
+    def __init__(self, child: Process, data_dir: Path) -> None:
+        self.child = child
+        self.data_dir = data_dir
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What it says about itself."""
+        return occupancy.read_note(self.data_dir)
+
+    @property
+    def address(self) -> str:
+        """Where its API is."""
+        address: str = self.note["address"]
+        return address
+
+    @property
+    def roles(self) -> dict[str, int]:
+        """Ids of the leaders."""
+        roles: dict[str, int] = self.note.get("roles", {})
+        return roles
+
+    def everyone(self) -> set[int]:
+        """All its processes now, itself included."""
+        return {self.child.pid} | descendants(self.child.pid)
+
+    def kill(self, role: str) -> int:
+        """Kill a role's leader (SIGKILL); answers who took its place."""
+        killed = self.roles[role]
+        os.kill(killed, signal.SIGKILL)
+        return until(lambda: self._successor(role, killed), what=f"{role} is started again")
+
+    def _successor(self, role: str, killed: int) -> int:
+        now = self.roles.get(role, killed)
+        return 0 if now == killed else now
+
+
+StartUp = Callable[..., Up]
+
+
+@pytest.fixture
+def up(process: ProcessFactory, tmp_path: Path) -> StartUp:
+    """up(env) → an `atelier up` that is ready."""
+
+    def start(env: Mapping[str, str] | None = None) -> Up:
+        data_dir = tmp_path / "data"
+        command = [*ATELIER, "up", "--port", "0", "--data-dir", str(data_dir)]
+        child = process(command, env={**ENGLISH, **(env or {})}, cwd=tmp_path)
+        made = Up(child, data_dir)
+        child.start(ready=lambda: made.note.get("ready"), seconds_max=READY_SECONDS_MAX)
+        return made
+
+    return start
+
+
+def descendants(pid: int) -> set[int]:
+    """Children, their children and so on."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        for child in map(int, (task / "children").read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    """Whether it runs; one that has ended and waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def command_line(pid: int) -> str:
+    """What everybody on the machine can read of it."""
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")

@@ -1,0 +1,382 @@
+"""The document at /openapi.json is what the running server does, whatever is sent to it and whoever sends it.
+
+Every check that schemathesis has runs on every answer, but for one: `positive_data_acceptance` wants 2xx for whatever
+the document allows, and doesn't know that a mailed token is used up, a password wrong or a name taken. In its place
+stands `what_the_document_allows_is_understood`, which reads the answer: such a request may be refused for what it
+asks, and never for how it is written.
+"""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis import BaseSchema, Case, CheckContext, Config, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from atelier.accounts.models import User
+from atelier.catalog.seed_content import ECHO
+from atelier.kernel import clock, tokens
+from atelier.kernel.ids import new_id
+from atelier.onboarding import operator
+from tests.contract import belongings
+from tests.contract.conftest import Place
+from tests.stack import SECRET, Stack
+from web import openapi, openapi_headers, outputs, routes
+
+Json = dict[str, Any]
+Sent = Case[Any]
+Test = Callable[..., None]
+SIGNED = "^/api/payments/webhooks/"  # tests/payments/test_webhooks.py has what comes there
+# Not the one of the examples in the document, or the example of a new password would be a right one.
+PASSWORD = "nothing that a document shows"
+AMOUNT = 1_000_000
+LINKS_FOLLOWED_MIN = 15
+DOCUMENT = openapi.build(routes.ENDPOINTS, tags=routes.TAGS, server="")
+# Rules that JSON Schema can't say: the field and the code of the detail that names it.
+PRICES = ("basePrice", "creditsPerUse")
+TEXTS = ("name", "description", "capabilities", "tags", "reason", "note", "nameZh", "nameEn")
+BEYOND_THE_DOCUMENT = {
+    ("email", "email"): "an address is narrower than what `format: email` allows",
+    ("avatarUrl", "url"): "an avatar is an https address or an own file",
+    ("displayName", "string_too_short"): "control characters are dropped before it is measured",
+    ("q", "string_too_short"): "blanks around it are dropped before it is measured",
+    ("inputData", "schema_mismatch"): "checked against the agent's own schema",
+    ("config", "schema_mismatch"): "checked against the agent's own schema",
+    ("inputData", "number_too_large"): "numbers have at most 64 bits",
+    ("config", "number_too_large"): "numbers have at most 64 bits",
+    ("inputData", "json_too_deep"): "JSON has at most 20 levels",
+    ("config", "json_too_deep"): "JSON has at most 20 levels",
+    ("saveVersion", "needs_project"): "a version of what?",
+    ("credits", "credits_of_case"): "for one of the resolutions, and only there",
+    ("title", "string_too_short"): "blanks around it are dropped before it is measured",
+    ("config", "json_too_large"): "bytes are not what JSON Schema counts",
+    ("content", "json_too_large"): "bytes are not what JSON Schema counts",
+    ("content", "number_too_large"): "numbers have at most 64 bits",
+    ("content", "json_too_deep"): "JSON has at most 20 levels",
+    ("", "email_or_username"): "one of the two, either of which may be null",
+    ("categoryId", "category_unknown"): "categories come and go",
+    ("tags", "string_too_long"): "measured as it is compared: some characters stand for several",
+    **{(price, f"price_{what}"): "each price type has its own" for price in PRICES for what in ("required", "unused")},
+    **{(text, "string_too_short"): "blanks around it are dropped before it is measured" for text in TEXTS},
+}
+# Documents of an agent: checked against the provider that runs it, against each other, and for what they would cost.
+# And the files of a package: the document says only that there is a file.
+OF_AGENTS = {
+    *("inputSchema", "configSchema", "defaultConfig", "runtime", "examples"),
+    *("package", "manifest", "manifest.json", "manifest.yaml"),
+}
+# Where ids come from: path, method and status of an answer, where it is in there, and as which parameter it goes on.
+FINDS = (
+    ("/api/workshop/generate", "post", "202", "/jobId", "jobId"),
+    ("/api/jobs/{jobId}/retry", "post", "202", "/jobId", "jobId"),
+    ("/api/jobs", "get", "200", "/jobs/0/id", "jobId"),
+    ("/api/agents", "get", "200", "/agents/0/id", "agentId"),
+    ("/api/agents", "post", "201", "/id", "agentId"),
+    ("/api/agents/mine", "get", "200", "/agents/0/id", "agentId"),
+    ("/api/agents/{agentId}", "get", "200", "/creator/id", "userId"),
+    ("/api/notifications", "get", "200", "/notifications/0/id", "notificationId"),
+    ("/api/workshop/projects", "post", "201", "/id", "projectId"),
+    ("/api/workshop/projects", "get", "200", "/projects/0/id", "projectId"),
+    ("/api/workshop/projects/{projectId}/versions", "post", "201", "/number", "version"),
+    ("/api/workshop/projects/{projectId}/versions", "get", "200", "/versions/0/number", "version"),
+    ("/api/workshop/projects/{projectId}/collaborate", "get", "200", "/invitations/0/id", "invitationId"),
+    ("/api/files", "get", "200", "/files/0/id", "fileId"),
+    ("/api/files/upload", "post", "201", "/id", "fileId"),
+    ("/api/files/uploads", "post", "201", "/id", "uploadId"),
+    ("/api/users/avatar", "post", "200", "/file/id", "fileId"),
+    ("/api/payments/orders", "get", "200", "/orders/0/id", "orderId"),
+    ("/api/admin/packages", "get", "200", "/packages/0/id", "packageId"),
+    ("/api/admin/users", "get", "200", "/users/0/id", "userId"),
+    ("/api/admin/agents", "get", "200", "/agents/0/id", "agentId"),
+    ("/api/admin/categories", "post", "201", "/id", "categoryId"),
+)
+# It would end the run; and nobody is invited to what they made themselves.
+NOT_FOLLOWED = "^/api/auth/logout$|/collaborate/(accept|decline)$"
+# The handshake of a WebSocket is no request that a document of HTTP can describe.
+HANDSHAKES = {"GET /api/events"}
+
+
+def _schema(document: Json, *, coverage: bool) -> BaseSchema:
+    """The document, to be tested with its examples, at random, and with `coverage` at every limit that it names."""
+    chosen = {
+        "phases": {"coverage": {"enabled": coverage}},
+        "checks": {"positive_data_acceptance": {"enabled": False}},
+        # Whose token is sent is the caller's business.
+        "generation": {"with-security-parameters": False},
+    }
+    return schemathesis.openapi.from_dict(document, config=Config.from_dict(chosen))
+
+
+def _linked() -> Json:
+    """The document, with what an operation finds leading on to all that can be done with it."""
+    document = copy.deepcopy(DOCUMENT)
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    for one in operations:
+        one["parameters"] = [given for given in one["parameters"] if "$ref" not in given]  # without the headers
+    for path, method, status, found, parameter in FINDS:
+        source = document["paths"][path][method]
+        source["parameters"] = [given for given in source["parameters"] if given["in"] == "path"]
+        known = {name: f"$request.path.{name}" for name in _places(source)} | {parameter: f"$response.body#{found}"}
+        source["responses"][status]["links"] = {
+            one["operationId"]: {
+                "operationId": one["operationId"],
+                "parameters": {name: known[name] for name in _places(one)},
+            }
+            for one in operations
+            if parameter in _places(one) and _places(one) <= known.keys()
+        }
+    of_agents = document["paths"]["/api/agents"]["get"]["responses"]["200"]["links"]
+    for name, config in {"well": {}, "slowly": {"delayMs": 200}, "badly": {"fail": "permanent"}}.items():
+        body = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}, "config": config}
+        of_agents[name] = {"operationId": "postWorkshopGenerate", "requestBody": body}
+    return document
+
+
+def _places(operation: Json) -> set[str]:
+    return {given["name"] for given in operation["parameters"] if given["in"] == "path"}
+
+
+quick, thorough = _schema(DOCUMENT, coverage=False), _schema(DOCUMENT, coverage=True)
+
+
+def on_every_operation(schema: BaseSchema) -> Callable[[Test], Test]:
+    """Make a test of each, but for those that only a gateway's signature opens, and that answer in gateways' words."""
+    untyped: Any = schema
+    decorator: Callable[[Test], Test] = untyped.exclude(path_regex=SIGNED).parametrize()
+    return decorator
+
+
+def bounded(examples: int, **more: Any) -> settings:
+    return settings(
+        max_examples=examples,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+        database=None,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        **more,
+    )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Someone with jobs in every final state, or nobody."""
+
+    stack: Stack
+    user_id: str | None = None
+    jobs: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def headers(self) -> dict[str, str]:
+        """A fresh token each time: one of the operations ends tokens."""
+        if self.user_id is None:
+            return {}
+        version = self.stack.database.read(_version, user_id=self.user_id)
+        now = clock.now_ms()
+        token = tokens.issue(
+            SECRET, user_id=self.user_id, token_id=new_id(), version=version, now_ms=now, expires_ms=now + 3_600_000
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+
+def _version(session: Session, *, user_id: str) -> int:
+    return session.execute(select(User.token_version).where(User.id == user_id)).scalar_one()
+
+
+@pytest.fixture(scope="module")
+def stack(place_on_sqlite: Place) -> Iterator[Stack]:
+    made = Stack(place_on_sqlite.database_url, place_on_sqlite.redis_url, place_on_sqlite.folder)
+    made.start("generation", "web")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def callers(stack: Stack) -> dict[str, Caller]:
+    """Everyone, after a worker has run their jobs and gone: nothing changes any longer but by what is sent."""
+    found = {"anonymous": Caller(stack)}
+    for role in ("user", "admin"):
+        made = operator.create_user(
+            stack.database,
+            email=f"{role}@example.com",
+            username=f"{role}_1",
+            password=PASSWORD,
+            role=role,
+            amount=AMOUNT,
+        )
+        found[role] = Caller(stack, made, _jobs(Caller(stack, made)))
+    stack.until_finished()
+    stack.processes["generation"].kill()
+    _furnish(stack, found)
+    return found
+
+
+def _furnish(stack: Stack, callers: Mapping[str, Caller]) -> None:
+    """Something of everything, so that the lists lead on to what is in them."""
+    operator.create_user(stack.database, email="subject@example.com", username="subject", password=PASSWORD)
+    subject = stack.client.post("/api/auth/login", json={"loginId": "subject", "password": PASSWORD}).json()
+    for caller in callers.values():
+        if caller.user_id is not None:
+            belongings.notification(stack, caller.user_id)
+            belongings.files(stack, caller.user_id, new_id())
+            belongings.agent(stack, caller.headers())
+            belongings.order(stack, caller.user_id)
+            signed_in = {"Authorization": f"Bearer {subject['token']}"}
+            belongings.projects(stack, owner=caller.headers(), subject=signed_in)
+
+
+def _jobs(caller: Caller) -> dict[str, str]:
+    """One job of each final state, by state."""
+    configs: dict[str, dict[str, Any]] = {
+        "completed": {},
+        "failed": {"fail": "permanent"},
+        "canceled": {"delayMs": 60_000},
+    }
+    headers = caller.headers()
+    jobs = {name: str(caller.stack.echo(headers, **config).json()["jobId"]) for name, config in configs.items()}
+    caller.stack.client.post(f"/api/jobs/{jobs['canceled']}/cancel", headers=headers).raise_for_status()
+    return jobs
+
+
+@pytest.fixture(scope="module", params=["anonymous", "user", "admin"])
+def caller(request: pytest.FixtureRequest, callers: dict[str, Caller]) -> Caller:
+    """Who sends it."""
+    return callers[request.param]
+
+
+def aim(case: Sent, caller: Caller) -> None:
+    """Make about half of what the document allows meet something that exists."""
+    assert case.meta is not None
+    chance = zlib.crc32(json.dumps([case.path_parameters, case.body], default=str).encode())
+    if not case.meta.generation.mode.is_positive or chance % 2:
+        return
+    case.headers.pop("X-User-Id", None)
+    if "jobId" in case.path_parameters and caller.jobs:
+        case.path_parameters["jobId"] = sorted(caller.jobs.values())[chance // 2 % 3]
+    if "agentId" in case.path_parameters:
+        case.path_parameters["agentId"] = ECHO.id
+    if "signature" in case.query and caller.jobs:
+        _sign(case, caller.jobs["completed"])
+    if isinstance(case.body, dict) and "agentId" in case.body:
+        case.body = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}}
+
+
+def _sign(case: Sent, job_id: str) -> None:
+    expires_ms = clock.now_ms() + 60_000
+    case.path_parameters.update(jobId=job_id, number="0")
+    signature = tokens.derived(SECRET, outputs.PURPOSE, f"{job_id}/0/{expires_ms}")
+    case.query.update(expires=expires_ms, signature=signature)
+
+
+def what_the_document_allows_is_understood(_context: CheckContext, response: Response, case: Sent) -> None:
+    """A request that the document allows is never called invalid, but for the rules that it can't say."""
+    assert case.meta is not None
+    if not case.meta.generation.mode.is_positive or response.status_code != 400 or case.operation.label in HANDSHAKES:
+        return
+    problem = response.json()
+    if problem["code"] == "VALIDATION_FAILED":
+        found = [detail for detail in problem["details"] if not _is_beyond(detail, case.body)]
+        assert found == [], f"valid, but refused: {found}"
+
+
+def _is_beyond(detail: Any, body: Any) -> bool:
+    name = next(iter(detail["path"]), "")
+    # JSON Schema takes 5.0 for an integer.
+    written_with_a_point = detail["code"] == "int_type" and isinstance(body, dict) and isinstance(body[name], float)
+    return written_with_a_point or name in OF_AGENTS or (name, detail["code"]) in BEYOND_THE_DOCUMENT
+
+
+def every_answer_names_itself(_context: CheckContext, response: Response, case: Sent) -> None:
+    """What front ends rely on in every answer, which no single operation's schema says."""
+    assert response.headers["x-request-id"]
+    assert response.headers["x-content-type-options"] == ["nosniff"]
+    if promised := _promised(case, response.status_code):
+        assert {name for name in openapi_headers.RESPONSE if name.lower() in response.headers} <= promised.keys()
+    if "RateLimit" in promised:
+        assert response.headers["ratelimit"]
+        assert response.headers["ratelimit-policy"]
+    if response.status_code in {429, 503}:
+        assert int(response.headers["retry-after"][0]) > 0
+    if response.status_code >= 400 and response.headers.get("content-type") == ["application/problem+json"]:
+        assert response.json()["requestId"] == response.headers["x-request-id"][0]
+
+
+def _promised(case: Sent, status: int) -> Json:
+    """The headers that the document shows for this answer."""
+    responses = DOCUMENT["paths"][case.operation.path][case.operation.method.lower()]["responses"]
+    shown: Json = responses.get(str(status), {}).get("headers", {})
+    return shown
+
+
+CHECKS: Any = [what_the_document_allows_is_understood, every_answer_names_itself]
+
+
+def examine(case: Sent, caller: Caller) -> None:
+    """Send it and judge the answer."""
+    aim(case, caller)
+    case.call_and_validate(
+        base_url=str(caller.stack.client.base_url),
+        headers=caller.headers(),
+        additional_checks=CHECKS,
+    )
+
+
+@on_every_operation(thorough)
+@bounded(4, derandomize=True)
+def test_the_document_is_the_truth_for_a_user(case: Sent, callers: dict[str, Caller]) -> None:
+    examine(case, callers["user"])
+
+
+@on_every_operation(quick)
+@bounded(4, derandomize=True)
+def test_the_document_is_the_truth_for_an_administrator(case: Sent, callers: dict[str, Caller]) -> None:
+    examine(case, callers["admin"])
+
+
+@on_every_operation(quick)
+@bounded(4, derandomize=True)
+def test_the_document_is_the_truth_for_nobody_in_particular(case: Sent, callers: dict[str, Caller]) -> None:
+    examine(case, callers["anonymous"])
+
+
+@pytest.mark.proof
+@on_every_operation(thorough)
+@bounded(150)
+def test_the_document_is_the_truth_for_long(case: Sent, caller: Caller) -> None:
+    examine(case, caller)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("role", ["user", "admin"])
+def test_following_what_is_found_from_answer_to_answer(
+    stack: Stack, callers: dict[str, Caller], tmp_path: Path, role: str
+) -> None:
+    """By the program, which knows that a server remembers; a plain property would be called flaky for it."""
+    stack.start("generation")
+    (tmp_path / "linked.json").write_text(json.dumps(_linked()))
+    (token,) = callers[role].headers().values()
+    options = {
+        "url": str(stack.client.base_url),
+        "header": f"Authorization: {token}",
+        "phases": "stateful",
+        "exclude-checks": "positive_data_acceptance",
+        "exclude-path-regex": NOT_FOLLOWED,
+        "max-examples": "300",
+        "suppress-health-check": "all",
+    }
+    command = [str(Path(sys.executable).with_name("schemathesis")), "run", "linked.json", "--no-color"]
+    command += [f"--{name}={value}" for name, value in options.items()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    covered = re.search(r"API Links: +(\d+) covered", done.stdout)
+    assert covered, done.stdout
+    assert int(covered[1]) >= LINKS_FOLLOWED_MIN, done.stdout

@@ -1,0 +1,162 @@
+"""Live events: a stream for one job, a socket for many, and tickets for sockets."""
+
+from contextlib import suppress
+from functools import partial
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from atelier.kernel import clock
+from atelier.kernel.errors import Forbidden, RateLimited, Unauthorized
+from atelier.kernel.ids import new_id
+from atelier.live.events import FINAL
+from web.border import Origins
+from web.identity import Identity
+from web.live import tickets
+from web.live.catchup import saw_the_end
+from web.live.feed import Close, Feed
+from web.live.service import LIVE
+from web.live.socket import Socket
+from web.routing import Call, Endpoint, Reply
+from web.schemas.events import AuthMessage, EventsQuery, TicketAnswer
+
+PING_SECONDS = 15.0
+SEND_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+"""How often a quiet stream looks whether its client is still there."""
+RECONNECT = b"retry: 1000\r\n\r\n"
+
+
+async def stream(call: Call) -> web.StreamResponse | Reply:
+    """A job's events as Server-Sent Events, from its present state on, or after `Last-Event-ID`, until its end.
+
+    204 when the job has ended and its end was seen: browsers then stop reconnecting.
+    """
+    live = call.request.app[LIVE]
+    feed = Feed(call.user.user_id, locale=call.locale)
+    authorization = call.request.headers[hdrs.AUTHORIZATION]
+    with live.event_streams.attended(feed, authorization=authorization):
+        try:
+            job = await live.catch_up.follow(feed, call.path["jobId"], after=_after(call))
+            if saw_the_end(job, _after(call)):
+                return Reply(status=204)
+            return await _streamed(call.request, feed)
+        finally:
+            live.feeds.remove(feed)
+
+
+async def connect(call: Call) -> web.StreamResponse:
+    """A WebSocket for any number of jobs. The first message says who it is for, with a token or a ticket."""
+    request, settings = call.request, call.services.settings
+    if not _is_welcome(request, settings.frontend_urls, settings.public_url):
+        raise Forbidden
+    admit, spend = partial(_admitted, call), partial(_spent, call)
+    return await Socket(request.app[LIVE], locale=call.locale, authorize=admit, spend=spend).serve(request)
+
+
+async def make_ticket(call: Call) -> TicketAnswer:
+    """A ticket that opens one socket within a minute, for clients that should not hand out their token."""
+    ticket = tickets.make(call.user, ticket_id=new_id(), now_ms=call.now_ms)
+    return TicketAnswer(ticket=ticket.encode(_secret(call)), expires_at=ticket.expires_ms)
+
+
+async def _streamed(request: web.Request, feed: Feed) -> web.StreamResponse:
+    async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as response:
+
+        def abort(why: Close) -> None:
+            if why is Close.TOO_SLOW and request.transport is not None:
+                request.transport.abort()
+
+        feed.on_end = abort
+        # The client is gone, or too slow: either way there is nobody to tell.
+        with suppress(ConnectionError, TimeoutError):
+            await response.write(RECONNECT)
+            await _pump(request, response, feed)
+    return response
+
+
+async def _pump(request: web.Request, response: EventSourceResponse, feed: Feed) -> None:
+    while not feed.ended and request.transport is not None:
+        item = feed.take()
+        if item is None:
+            await feed.ready(seconds=LOOK_SECONDS)
+        elif not isinstance(item, bytes):
+            await response.send(item.envelope.decode(), id=str(item.seq), event=item.type)
+            if item.type in FINAL:
+                return
+
+
+def _after(call: Call) -> int | None:
+    query: EventsQuery = call.query
+    last = call.request.headers.get(EventSourceResponse.DEFAULT_LAST_EVENT_HEADER, "")
+    return int(last) if last.isascii() and last.isdigit() and len(last) <= 18 else query.after
+
+
+async def _admitted(call: Call, told: AuthMessage) -> tuple[Identity, str]:
+    """Who a first message is from, and the Authorization header that says the same."""
+    identities = call.services.identities
+    if told.token is not None:
+        header = f"Bearer {told.token}"
+        known = identities.known(header, clock.now_ms())
+        return known or await identities.identify(header, clock.now_ms()), header
+    if told.ticket is None:
+        raise Unauthorized
+    # A ticket is worth a question: its session may have ended since it was made.
+    header = await tickets.redeem(call.services.db, _secret(call), told.ticket, now_ms=clock.now_ms())
+    return await identities.identify(header, clock.now_ms()), header
+
+
+def _spent(call: Call, user_id: str) -> None:
+    """Count a message against its user's rate."""
+    limits = call.services.limits
+    quota = limits.take(limits.policy("default"), user_id, clock.now_ms())
+    if quota.retry_after:
+        raise RateLimited(retry_after=quota.retry_after)
+
+
+def _is_welcome(request: web.Request, frontend_urls: list[str], public_url: str) -> bool:
+    """Whether a page of this origin may open a socket: our own, a front end's, or no page at all."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        return True
+    host = urlsplit(origin).netloc.lower()
+    own = {request.host.lower(), urlsplit(public_url).netloc.lower()} - {""}
+    return host in own or Origins(frontend_urls).allows(origin.lower())
+
+
+def _secret(call: Call) -> str:
+    return call.services.settings.jwt_secret.get_secret_value()
+
+
+ENDPOINTS = (
+    Endpoint(
+        method="GET",
+        path="/api/jobs/{jobId}/events",
+        handler=stream,
+        summary=("任务事件流", "A job's events as a stream"),
+        tag="events",
+        query=EventsQuery,
+        produces="text/event-stream",
+        also={204: None},
+    ),
+    Endpoint(
+        method="GET",
+        path="/api/events",
+        handler=connect,
+        summary=("实时事件套接字", "Live events as a WebSocket"),
+        tag="events",
+        auth="public",
+        status=101,
+        errors=("FORBIDDEN",),
+    ),
+    Endpoint(
+        method="POST",
+        path="/api/events/ticket",
+        handler=make_ticket,
+        summary=("获取一次性票据", "Get a one-time ticket"),
+        tag="events",
+        answer=TicketAnswer,
+        cache="no-store",
+    ),
+)

@@ -1,0 +1,91 @@
+"""A job as JSON: the one shape that polling, lists and snapshot events show."""
+
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from atelier.jobs import states
+from atelier.jobs.queries import Snapshot
+from atelier.kernel.clock import rfc3339
+from atelier.live import events
+from atelier.live.wire import Notice
+from web import messages
+from web.live.estimates import Estimate
+from web.live.fresh import Known
+from web.messages import Locale
+
+
+class Progress(NamedTuple):
+    """How far a running job is, and the number of the event that said so."""
+
+    seq: int
+    fraction: float
+    step: str | None
+
+
+def progress(notice: Notice) -> Progress:
+    """What a progress event says."""
+    data: dict[str, Any] = from_json(notice.envelope)["data"]
+    return Progress(notice.seq, data["progress"], data.get("step"))
+
+
+NOWHERE: Known[int | None] = Known(None)
+NO_ESTIMATE: Known[Estimate | None] = Known(None)
+
+
+class Surroundings(NamedTuple):
+    """What is shown of a job beyond its row."""
+
+    progress: Progress | None
+    position: int | None
+    estimate: Estimate | None
+    blocked_by: str | None
+
+
+def surroundings(
+    job: Snapshot, position: int | None, estimate: Estimate | None, progress: Progress | None, *, now_ms: int
+) -> Surroundings:
+    """The surroundings of a job at this time."""
+    blocked_by = None
+    if job.state == states.PENDING:
+        blocked_by = "retry_backoff" if job.run_after_ms > now_ms else "waiting_for_worker"
+    return Surroundings(progress, position, estimate, blocked_by)
+
+
+def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str, Any]:
+    """The job."""
+    seq, fraction, step = around.progress or Progress(job.seq, float(job.state == states.COMPLETED), None)
+    estimate = around.estimate
+    path = f"/api/jobs/{job.id}"
+    ran = job.finished_ms is not None and job.started_ms is not None
+    return {
+        "id": job.id,
+        "status": job.state,
+        "seq": max(seq, job.seq),
+        "kind": job.kind,
+        "agentId": job.agent_id,
+        "projectId": job.project_id,
+        "progress": fraction,
+        "step": step,
+        "queuePosition": around.position,
+        "blockedBy": around.blocked_by,
+        "estimate": estimate and {"p50Seconds": estimate.p50_seconds, "p90Seconds": estimate.p90_seconds},
+        "credits": {"held": job.held, "used": job.used},
+        "attempts": job.attempts,
+        "errorCode": job.error_code,
+        "errorMessage": messages.sentence(job.error_code, locale) if job.error_code else None,
+        "createdAt": rfc3339(job.created_ms),
+        "startedAt": rfc3339(job.started_ms),
+        "finishedAt": rfc3339(job.finished_ms),
+        "processingTime": max(0, (job.finished_ms or 0) - (job.started_ms or 0)) if ran else None,
+        "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel", "result": f"{path}/result"},
+    }
+
+
+def snapshot_notice(job: Snapshot, shown: dict[str, Any], *, now_ms: int) -> Notice:
+    """The whole job as an event, under the number and the type of its state."""
+    kind = f"job.{job.state}"
+    envelope = events.envelope(
+        type=kind, job_id=job.id, seq=job.seq, at_ms=now_ms, data=to_json(shown | {"seq": job.seq})
+    )
+    return Notice(job.user_id, job.id, job.seq, kind, envelope)

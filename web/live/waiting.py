@@ -1,0 +1,67 @@
+"""Long polling: a request that waits for news of one job."""
+
+import time
+from collections.abc import Callable
+
+from atelier.kernel.errors import RateLimited, Unauthorized
+from web.live.feed import Close, Feed
+from web.live.feeds import Feeds
+from web.live.sessions import Sessions
+from web.messages import Locale
+from web.snapshots import Rendered, Snapshots
+
+LOOK_SECONDS = 2.0
+"""How often a waiting request looks whether its client is still there."""
+
+
+class Waiting:
+    """Waits for jobs on behalf of requests."""
+
+    def __init__(self, *, feeds: Feeds, snapshots: Snapshots, sessions: Sessions) -> None:
+        self._feeds = feeds
+        self._snapshots = snapshots
+        self._sessions = sessions
+
+    async def until(
+        self,
+        enough: Callable[[Rendered], bool],
+        job_id: str,
+        *,
+        user_id: str,
+        locale: Locale,
+        authorization: str,
+        seconds: float,
+        is_gone: Callable[[], bool],
+    ) -> Rendered:
+        """The job as soon as it is enough, or as it is when the time is over, the client gone or the process stopping.
+
+        A user with very many waiting requests is answered at once. Raises JobNotFound, Unauthorized or Transient.
+        """
+        shown = await self._snapshots.shown(job_id, user_id=user_id, locale=locale)
+        if seconds <= 0 or enough(shown):
+            return shown
+        feed = Feed(user_id)
+        feed.follow(job_id, after=shown.seq)
+        self._feeds.watch(feed, job_id)
+        deadline = time.monotonic() + seconds
+        try:
+            with self._sessions.attended(feed, authorization=authorization):
+                while not enough(shown) and not feed.ended and not is_gone():
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        break
+                    await _news(feed, seconds=min(left, LOOK_SECONDS))
+                    shown = await self._snapshots.shown(job_id, user_id=user_id, locale=locale)
+        except RateLimited:
+            return shown
+        finally:
+            self._feeds.remove(feed)
+        if feed.ended is Close.UNAUTHORIZED:
+            raise Unauthorized
+        return shown
+
+
+async def _news(feed: Feed, *, seconds: float) -> None:
+    while feed.take() is not None:
+        pass
+    await feed.ready(seconds=seconds)
