@@ -27,9 +27,9 @@ async def test_an_output_is_read_by_a_signed_link(shop: Shop, case: tuple[str, s
     made = GenerationResult(outputs=(Output(type=kind, content_type=content_type, data=data),))
     kept = artifacts.keep(shop.storage, made, folder=f"outputs/{job}/1")
     shop.world.finish(job, result=kept)
-    (key,) = shop.oss.objects
-    assert key.startswith(f"atelier/outputs/{job}/1/0.")
-    assert shop.oss.objects[key].content_type == content_type
+    (key,) = shop.keys(f"outputs/{job}")
+    assert key.startswith(f"outputs/{job}/1/0.")
+    assert shop.oss.objects[f"atelier/{key}"].content_type == content_type
     result = await shop.ask("GET", f"/api/jobs/{job}/result", me)
     (output,) = result.body["outputs"]
     assert "key" not in output
