@@ -12,7 +12,7 @@ import httpx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from atelier.catalog import seed_content, seeds
+from atelier.catalog import seed_content
 from atelier.generation import doctor
 from atelier.jobs.models import JOBS
 from atelier.kernel import settings as settings_module
@@ -20,6 +20,7 @@ from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.onboarding import operator
 from atelier.orders import seeding
+from tests.furnishing import furnish
 from tests.servers import LOOPBACK, Process, free_port, until
 
 ROLES = {
@@ -64,7 +65,7 @@ class Stack:
         self.port = free_port()
         self.processes: dict[str, Process] = {}
         self.database = Database(self.database_url)
-        self.database.transact(seeds.seed, now_ms=now_ms(), development=True)
+        self.database.transact(furnish)
         self.database.transact(seeding.seed, now_ms=now_ms())
         self.client = httpx.Client(base_url=f"http://{LOOPBACK}:{self.port}", timeout=30)
         self._environment = {

@@ -15,14 +15,13 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from atelier.accounts.models import User
-from atelier.catalog import seeds
 from atelier.catalog.models import PURCHASES
 from atelier.contracts import oplog
-from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
 from atelier.notifications.models import Notification
+from tests.furnishing import furnish
 from tests.live.harness import Person, Served, World, serving
 
 Json = dict[str, Any]
@@ -164,7 +163,7 @@ def _appoint(session: Session, *, user_id: str) -> None:
 
 async def opened(db: Database, settings: Settings) -> AsyncIterator[Studio]:
     """A running web role on this database."""
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     world = World(db, settings)
     admin = world.person()
     db.transact(_appoint, user_id=admin.id)

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from atelier.catalog import drafts, reviews, seed_content, seeds
+from atelier.catalog import drafts, reviews, seed_content
 from atelier.catalog.authoring_models import REVIEWS
 from atelier.catalog.models import AGENTS
 from atelier.kernel.clock import DAY_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from tests.authoring.conftest import WRITING, Json, Studio
+from tests.furnishing import furnish
 from tests.live.harness import Person
 
 REVIEW = {"id", "user", "rating", "comment", "createdAt", "updatedAt"}
@@ -151,7 +152,7 @@ async def test_twenty_at_once_are_all_in_the_average(studio: Studio, creator: Pe
 @pytest.fixture
 def echo(db: Database) -> str:
     """A published agent in a database without a web role."""
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     return ECHO
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from atelier.catalog import seed_content, seeds, views
+from atelier.catalog import seed_content, views
 from atelier.catalog.authoring_models import VIEWS as TABLE
 from atelier.catalog.models import AGENTS
 from atelier.generation import retention
@@ -16,6 +16,7 @@ from atelier.kernel.clock import DAY_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from tests.authoring.conftest import Studio, opened
+from tests.furnishing import furnish
 from tests.live.harness import Person, eventually
 from web.views import VIEWS, WAITING_MAX, Views
 
@@ -95,7 +96,7 @@ async def test_a_read_passes_a_locked_row(studio: Studio) -> None:
 
 
 def test_a_view_that_two_processes_saw_counts_once(db: Database) -> None:
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     now = now_ms()
     keys = [views.key("secret", agent_id=ECHO, viewer=name, now_ms=now) for name in ("a", "b", "c")]
     first, second = dict.fromkeys(keys[:2], ECHO), dict.fromkeys(keys[1:], ECHO)
@@ -119,7 +120,7 @@ def test_nobody_can_tell_from_the_table_who_looked() -> None:
 
 
 def test_keys_are_forgotten_after_two_days(db: Database) -> None:
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     for age in (0, 1, 3, 9):
         at = now_ms() - age * DAY_MS
         db.transact(views.count, seen={views.key("s", agent_id=ECHO, viewer="x", now_ms=at): ECHO}, now_ms=at)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atelier.catalog import seed_content, seeds, service
+from atelier.catalog import seed_content, service
 from atelier.contracts import outbox
 from atelier.generation import outcomes
 from atelier.generation.attempt import Attempt
@@ -25,6 +25,7 @@ from atelier.providers.fake_openai import FakeOpenAI, Fault
 from atelier.providers.openai import Endpoint, OpenAIChat
 from atelier.providers.schemas import OPENAI_CHAT
 from atelier.storage.local import LocalStorage
+from tests.furnishing import furnish
 from tests.jobs.lifecycle import ATTEMPTS_MAX, Workshop
 
 BACKOFF_MS = SECOND_MS
@@ -39,7 +40,7 @@ def server() -> Iterator[FakeOpenAI]:
 @pytest.fixture
 def shop(db: Database) -> Workshop:
     """A workshop whose agent is answered by an OpenAI-compatible service."""
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     echo = seed_content.ECHO
     runtime = {**echo.content.runtime, "provider": "openai"}
     content = replace(echo.content, runtime=runtime, config_schema=OPENAI_CHAT.config, default_config={})

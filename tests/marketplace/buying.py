@@ -7,7 +7,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from atelier.catalog import queries as catalog
-from atelier.catalog import search, seed_content, seeds, service
+from atelier.catalog import search, seed_content, service
 from atelier.catalog.models import AGENTS, PURCHASES
 from atelier.contracts import oplog
 from atelier.contracts.idempotency import Keyed
@@ -17,6 +17,7 @@ from atelier.kernel.ids import new_id
 from atelier.marketplace import purchasing, subscriptions
 from atelier.marketplace.purchasing import Bought, Wish
 from atelier.notifications.models import Notification
+from tests.furnishing import furnish
 from tests.jobs.lifecycle import PLATFORM_PERCENT, UTC_OFFSET_MS, Workshop
 
 Row = dict[str, Any]
@@ -57,7 +58,7 @@ class Market(Workshop):
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
-        db.transact(seeds.seed, now_ms=now_ms(), development=True)
+        db.transact(furnish)
 
     def agent(self, creator_id: str, *, price_type: str = "one_time", price: int = 50) -> str:
         """A published agent."""

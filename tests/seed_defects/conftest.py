@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest_asyncio
 
-from atelier.catalog import seeds
-from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
 from atelier.onboarding import operator
+from tests.furnishing import furnish
 from tests.live.harness import Served, serving
 from web.routing import Endpoint
 
@@ -77,6 +76,6 @@ class Shop:
 async def shop(db: Database, settings: Callable[..., Settings]) -> AsyncIterator[Shop]:
     """A running web role with the house's agents, credits at registration, and no worker."""
     chosen = settings(web_relay=False, welcome_bonus_on="registration", frontend_urls="https://shop.test")
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     async with serving(chosen) as served:
         yield Shop(served, db, chosen)

@@ -9,12 +9,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import hdrs
 
-from atelier.catalog import seeds
 from atelier.catalog.seed_content import ECHO
-from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from atelier.onboarding import operator
+from tests.furnishing import furnish
 from tests.live.harness import Served, serving
 from tests.web import sample
 from web import border, openapi, openapi_headers, routes
@@ -93,7 +92,7 @@ class Visitor:
 @pytest_asyncio.fixture
 async def served(db: Database, settings: Callable[..., Settings]) -> AsyncIterator[Served]:
     """A web role with the house's agents, and no worker."""
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     async with serving(settings(web_relay=False, registrations_per_minute=3, submissions_per_minute=3)) as running:
         yield running
 

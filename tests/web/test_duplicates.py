@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 
 from atelier.accounts import rules, signup
 from atelier.accounts.signup import NewUser
-from atelier.catalog import seeds
 from atelier.catalog.seed_content import ECHO
 from atelier.contracts import idempotency
 from atelier.contracts.idempotency import IdempotencyInProgress, Keyed
@@ -26,6 +25,7 @@ from atelier.kernel.database import AsyncDatabase, Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
 from atelier.onboarding import operator
+from tests.furnishing import furnish
 from tests.jobs.lifecycle import Workshop
 from tests.live.harness import Served, eventually, serving
 from web.intake import GROUPS_AT_ONCE, Intake
@@ -57,7 +57,7 @@ def held_open(db: Database, work: Callable[[Session], Any], *, commit: bool = Fa
 @pytest_asyncio.fixture
 async def served(db: Database, settings: Callable[..., Settings]) -> AsyncIterator[Served]:
     """A web role with the house's agents, and no worker."""
-    db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    db.transact(furnish)
     async with serving(settings(web_relay=False)) as running:
         yield running
 

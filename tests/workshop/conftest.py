@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from atelier.catalog import seeds
 from atelier.kernel import tokens
 from atelier.kernel.clock import HOUR_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
+from tests.furnishing import furnish
 from tests.live.harness import Served, serving
 from tests.workshop.studio import Studio
 
@@ -72,6 +72,6 @@ class House:
 async def house(studio: Studio, settings: Callable[..., Settings]) -> AsyncIterator[House]:
     """A running web role with small limits, and no worker."""
     chosen = settings(web_relay=False, projects_max=10, project_versions_max=6, project_members_max=5)
-    studio.db.transact(seeds.seed, now_ms=now_ms(), development=True)
+    studio.db.transact(furnish)
     async with serving(chosen) as served:
         yield House(served, studio, chosen)
