@@ -1,13 +1,13 @@
 """Filling a marketplace with agents that differ in what a test is about."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
-from atelier.catalog import seed_content, seeds, service
-from atelier.catalog.models import AGENTS, PURCHASES
+from atelier.catalog import seed_content, service
+from atelier.catalog.models import AGENTS, CATEGORIES, PURCHASES
 
 NOW = 1_760_000_000_000
 CREATOR = "01990000-0000-7000-8000-00000000c001"
@@ -36,9 +36,12 @@ class Made:
 
 
 def fill(session: Session, *, agents: list[Made]) -> None:
-    seeds.seed(session, now_ms=NOW - 1_000_000, development=False)
-    for seed in seed_content.AGENTS:
-        service.archive(session, agent_id=seed.id, now_ms=NOW)
+    """Publish these, in a marketplace with the house's categories and none of its agents."""
+    connection = session.connection()
+    known = set(connection.scalars(select(CATEGORIES.c.id)))
+    rows = [asdict(one) | {"position": place} for place, one in enumerate(seed_content.CATEGORIES)]
+    if missing := [row for row in rows if row["id"] not in known]:
+        connection.execute(insert(CATEGORIES), missing)
     for one in agents:
         _make(session, one)
 

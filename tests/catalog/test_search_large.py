@@ -74,6 +74,7 @@ def test_counts_are_exact_up_to_a_thousand_and_pages_end_there(market: Database)
     assert len(matches(market, most, offset=COUNTED_MAX - 10, limit=10).agents) == 10
 
 
+@pytest.mark.proof
 def test_pages_follow_each_other_in_order_and_never_overlap(market: Database) -> None:
     for sort, descending in product(SORTED_BY, (True, False)):
         seen = ids(market, sort=sort, descending=descending, price_type="pay_per_use")

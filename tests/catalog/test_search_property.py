@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from atelier.catalog import search_order, search_query, service
 from atelier.kernel.database import Database
+from tests.bounds import examples
 from tests.catalog import market, plain_search
 from tests.catalog.finding import matches
 from tests.catalog.market import NOW, Made, ident
@@ -49,7 +50,7 @@ def test_the_index_finds_what_reading_finds(db: Database) -> None:
     made = agents(45, seed=11)
     db.transact(market.fill, agents=made)
 
-    @settings(max_examples=250)
+    @settings(max_examples=examples(50))
     @given(question)
     def compare(words: str) -> None:
         assert asked(db, words) == plain_search.found(made, words[: search_query.QUERY_MAX])
@@ -62,7 +63,7 @@ def test_parts_of_what_is_there_are_found(db: Database) -> None:
     db.transact(market.fill, agents=made)
     texts = [each for one in made for each in (one.name, one.description, *one.tags) if len(each) > 1]
 
-    @settings(max_examples=150)
+    @settings(max_examples=examples(30))
     @given(st.sampled_from(texts), st.integers(0, 40), st.integers(1, 12))
     def compare(whole: str, start: int, length: int) -> None:
         words = whole[start % len(whole) :][:length]
@@ -135,5 +136,6 @@ def test_the_index_follows_what_is_published(db: Database, restore: Callable[[],
 
     health = [HealthCheck.too_slow, HealthCheck.data_too_large]
     run_state_machine_as_test(
-        OnThisDatabase, settings=settings(max_examples=12, stateful_step_count=10, suppress_health_check=health)
+        OnThisDatabase,
+        settings=settings(max_examples=examples(4), stateful_step_count=10, suppress_health_check=health),
     )

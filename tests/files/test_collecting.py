@@ -21,6 +21,7 @@ from atelier.kernel.clock import DAY_MS, HOUR_MS
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.storage.local import LocalStorage
+from tests.bounds import examples
 from tests.files import samples
 from tests.files.conftest import IN_A_FOLDER, ONE_DATABASE, Shop
 from tests.files.test_direct_uploads import FILM, announced, send
@@ -215,8 +216,10 @@ def test_whatever_happens_the_counts_are_right(db: Database, restore: Any, tmp_p
         pass
 
     Here.database, Here.storage, Here.restore = db, LocalStorage(tmp_path / "files"), staticmethod(restore)
-    examples = 25 if engine == "sqlite" else 8
-    run_state_machine_as_test(Here, settings=settings(max_examples=examples, stateful_step_count=20, deadline=None))
+    number = 10 if engine == "sqlite" else 4
+    run_state_machine_as_test(
+        Here, settings=settings(max_examples=examples(number), stateful_step_count=20, deadline=None)
+    )
 
 
 @pytest.mark.parametrize("size", [1_001, 2**62])

@@ -31,6 +31,7 @@ from atelier.kernel.ids import new_id
 from atelier.ledger import service as ledger
 from atelier.ledger.errors import HoldResolved, InsufficientCredits
 from atelier.ledger.service import Entry, Resolution
+from tests.bounds import examples
 from tests.jobs.lifecycle import Workshop
 
 ATTEMPTS_MAX = 3
@@ -298,11 +299,9 @@ class Lives(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("engine", "examples", "steps"), [("sqlite", 30, 40), ("mariadb", 10, 40)], indirect=["engine"]
-)
+@pytest.mark.parametrize(("engine", "number", "steps"), [("sqlite", 12, 40), ("mariadb", 5, 40)], indirect=["engine"])
 def test_jobs_and_credits_agree_with_the_model(
-    db: Database, restore: Callable[[], None], examples: int, steps: int
+    db: Database, restore: Callable[[], None], number: int, steps: int
 ) -> None:
     class Fresh(Lives):
         def __init__(self) -> None:
@@ -311,7 +310,7 @@ def test_jobs_and_credits_agree_with_the_model(
             self.shop = Workshop(db)
 
     chosen = settings(
-        max_examples=examples,
+        max_examples=examples(number),
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,

@@ -33,6 +33,7 @@ from atelier.marketplace.errors import (
     PriceChanged,
     SubscriptionTooLong,
 )
+from tests.bounds import examples
 from tests.jobs.lifecycle import UTC_OFFSET_MS, terms
 from tests.marketplace.buying import Market
 
@@ -288,9 +289,9 @@ def _earlier(session: Session, *, ms: int) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("engine", "examples", "steps"), [("sqlite", 25, 50), ("mariadb", 8, 50)], indirect=["engine"])
+@pytest.mark.parametrize(("engine", "number", "steps"), [("sqlite", 10, 40), ("mariadb", 4, 40)], indirect=["engine"])
 def test_purchases_and_shares_agree_with_the_model(
-    db: Database, restore: Callable[[], None], examples: int, steps: int
+    db: Database, restore: Callable[[], None], number: int, steps: int
 ) -> None:
     class Fresh(Trade):
         def __init__(self) -> None:
@@ -299,7 +300,7 @@ def test_purchases_and_shares_agree_with_the_model(
             self.market = Market(db)
 
     chosen = settings(
-        max_examples=examples,
+        max_examples=examples(number),
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,

@@ -24,6 +24,7 @@ from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Forbidden
 from atelier.workshop.errors import ProjectNotFound, TooManyVersions
+from tests.bounds import examples
 from tests.workshop.studio import Studio
 
 VERSIONS_MAX = 6
@@ -227,9 +228,9 @@ class Lives(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("engine", "examples", "steps"), [("sqlite", 30, 40), ("mariadb", 8, 40)], indirect=["engine"])
+@pytest.mark.parametrize(("engine", "number", "steps"), [("sqlite", 12, 40), ("mariadb", 4, 40)], indirect=["engine"])
 def test_projects_and_jobs_agree_with_the_model(
-    db: Database, restore: Callable[[], None], examples: int, steps: int
+    db: Database, restore: Callable[[], None], number: int, steps: int
 ) -> None:
     class Fresh(Lives):
         def __init__(self) -> None:
@@ -238,7 +239,7 @@ def test_projects_and_jobs_agree_with_the_model(
             self.studio = Studio(db)
 
     chosen = settings(
-        max_examples=examples,
+        max_examples=examples(number),
         stateful_step_count=steps,
         deadline=None,
         print_blob=True,
