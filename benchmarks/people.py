@@ -11,6 +11,7 @@ from atelier.accounts.models import User
 from atelier.kernel import ids, tokens
 from atelier.kernel.clock import DAY_MS, now_ms
 from atelier.kernel.database import Database
+from atelier.kernel.keyring import Keyring, stretched
 from atelier.ledger.models import ACCOUNTS, TOPUP, TRANSFERS
 
 USERS = cast("Table", User.__table__)
@@ -29,15 +30,16 @@ class Person:
 def invite(database: Database, *, secret: str, count: int = COUNT) -> list[Person]:
     """Insert users with their accounts and what they bought."""
     now = now_ms()
-    people = [_person(secret, now) for _ in range(count)]
+    keyring = Keyring.of(stretched(secret))
+    people = [_person(keyring, now) for _ in range(count)]
     database.transact(_insert, [person.user_id for person in people], now_ms=now)
     return people
 
 
-def _person(secret: str, now: int) -> Person:
+def _person(keyring: Keyring, now: int) -> Person:
     user_id = ids.new_id()
     token = tokens.issue(
-        secret, user_id=user_id, token_id=ids.new_id(), version=0, now_ms=now - 1_000, expires_ms=now + DAY_MS
+        keyring, user_id=user_id, token_id=ids.new_id(), version=0, now_ms=now - 1_000, expires_ms=now + DAY_MS
     )
     return Person(user_id, token)
 

@@ -18,6 +18,7 @@ from atelier.jobs.models import JOBS
 from atelier.kernel import settings as settings_module
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
+from atelier.kernel.keyring import Keyring
 from atelier.onboarding import operator
 from atelier.orders import seeding
 from tests.furnishing import furnish
@@ -32,6 +33,7 @@ ROLES = {
     "beat": ("-m", "schedules"),
 }
 SECRET = "4f1d0a7c9be24d0f8a63b5e7c2d19480f7a6e5d4c3b2a190"
+KEYRING = Keyring.of(SECRET)
 PASSWORD = "correct horse battery"
 # Quick to notice what was lost, so that a crash test takes seconds.
 QUICK = {

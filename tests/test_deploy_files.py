@@ -89,7 +89,7 @@ class TestCompose:
         assert OWN[name]["environment"]["ATELIER_ENV"] == "production"
 
     def test_no_secret_has_a_default(self) -> None:
-        named = re.findall(r"\$\{((?:\w*(?:PASSWORD|SECRET|AUTH))|FRONTEND_URL)([^}]*)\}", COMPOSE_TEXT)
+        named = re.findall(r"\$\{((?:\w*(?:PASSWORD|SECRET|AUTH))|FRONTEND_URL)\b([^}]*)\}", COMPOSE_TEXT)
         assert {name for name, _ in named} >= {"JWT_SECRET", "MYSQL_PASSWORD", "VALKEY_PASSWORD", "FLOWER_AUTH"}
         assert [name for name, rest in named if not rest.startswith(":?")] == []
 

@@ -98,7 +98,7 @@ async def composed(settings: Settings) -> AsyncGenerator[Services]:
     db = AsyncDatabase(Database(settings.database_url, pool_size=settings.database_pool))
     redis = open_redis(settings.redis_url)
     load, poll = from_database(db)
-    identities = Identities(secret=settings.jwt_secret.get_secret_value(), load=load, poll=poll)
+    identities = Identities(keyring=settings.keyring, load=load, poll=poll)
     limits = Limits(rates(settings), store=RedisCounters(redis))
     desk = Desk(db=db, passwords=PasswordHasher(), settings=settings)
     readiness = Checks(

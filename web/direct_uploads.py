@@ -75,7 +75,7 @@ async def take(call: Call) -> None:
     async with uploads.receiving(call, limit=upload.size, fields=FIELDS) as received:
         expires = received.fields.get("expires", "")
         if not expires.isdigit() or not tokens.matches(
-            _secret(call), PURPOSE, f"{upload.id}/{expires}", received.fields.get("signature", "")
+            call.services.settings.keyring, PURPOSE, f"{upload.id}/{expires}", received.fields.get("signature", "")
         ):
             raise Forbidden
         if call.now_ms >= int(expires):
@@ -122,11 +122,7 @@ def _is_elsewhere(call: Call, upload: Upload) -> bool:
 
 
 def _signature(call: Call, upload_id: str, expires_ms: int) -> str:
-    return tokens.derived(_secret(call), PURPOSE, f"{upload_id}/{expires_ms}")
-
-
-def _secret(call: Call) -> str:
-    return call.services.settings.jwt_secret.get_secret_value()
+    return tokens.derived(call.services.settings.keyring.current, PURPOSE, f"{upload_id}/{expires_ms}")
 
 
 def _storage(call: Call) -> Storage:

@@ -18,6 +18,7 @@ from atelier.accounts import queries
 from atelier.kernel import clock, logs, tokens
 from atelier.kernel.database import AsyncDatabase
 from atelier.kernel.errors import Transient, Unauthorized
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.tokens import Claims
 
 log = logs.get(__name__)
@@ -69,9 +70,9 @@ class Identities:
     """The cache. One per process; everything but `identify` and `watch` is synchronous and for the event loop only."""
 
     def __init__(
-        self, *, secret: str, load: LoadIdentity, poll: PollRevocations, entries_max: int = ENTRIES_MAX
+        self, *, keyring: Keyring, load: LoadIdentity, poll: PollRevocations, entries_max: int = ENTRIES_MAX
     ) -> None:
-        self._secret = secret
+        self._keyring = keyring
         self._load = load
         self._poll = poll
         self._entries_max = entries_max
@@ -103,7 +104,7 @@ class Identities:
 
     async def of_token(self, token: str) -> Identity:
         """The identity behind a token that came another way. Raises Unauthorized or Transient."""
-        identity = await self._load(tokens.verify(self._secret, token))
+        identity = await self._load(tokens.verify(self._keyring, token))
         if identity is None:
             raise Unauthorized
         return identity

@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from atelier.kernel import clock, tokens
+from atelier.kernel.keyring import Keyring
 from atelier.storage.port import Storage
 from web import sending
 from web.sending import Sending
@@ -21,23 +22,23 @@ CACHE = "private, max-age=3600, immutable"
 STORAGE: web.AppKey[Storage] = web.AppKey("storage")
 
 
-def described(result: Mapping[str, Any], *, job_id: str, secret: str, now_ms: int) -> dict[str, Any]:
+def described(result: Mapping[str, Any], *, job_id: str, keyring: Keyring, now_ms: int) -> dict[str, Any]:
     """A job's stored result as its owner sees it: `{"outputs": [{type, contentType, text? | url?, …}]}`."""
     outputs: list[dict[str, Any]] = result["outputs"]
-    links = (link(job_id, number, secret=secret, now_ms=now_ms) for number in range(len(outputs)))
+    links = (link(job_id, number, keyring=keyring, now_ms=now_ms) for number in range(len(outputs)))
     return {"outputs": [_described(one, at) for one, at in zip(outputs, links, strict=True)]}
 
 
-def link(job_id: str, number: int, *, secret: str, now_ms: int) -> str:
+def link(job_id: str, number: int, *, keyring: Keyring, now_ms: int) -> str:
     """A signed link to one output of a job."""
     expires_ms = (now_ms // LINK_MS + 2) * LINK_MS
-    signature = tokens.derived(secret, PURPOSE, _name(job_id, number, expires_ms))
+    signature = tokens.derived(keyring.current, PURPOSE, _name(job_id, number, expires_ms))
     return f"/api/jobs/{job_id}/outputs/{number}?expires={expires_ms}&signature={signature}"
 
 
-def is_signed(secret: str, *, job_id: str, number: int, expires_ms: int, signature: str) -> bool:
+def is_signed(keyring: Keyring, *, job_id: str, number: int, expires_ms: int, signature: str) -> bool:
     """Whether we made this link."""
-    return tokens.matches(secret, PURPOSE, _name(job_id, number, expires_ms), signature)
+    return tokens.matches(keyring, PURPOSE, _name(job_id, number, expires_ms), signature)
 
 
 async def send(

@@ -11,8 +11,8 @@ from web.routing import Call
 
 async def result(call: Call, job_id: str, job: Stored) -> dict[str, Any]:
     """`{"outputs": […]}`; where a version of a project was asked for, also what became of it as `savedVersion`."""
-    secret = call.services.settings.jwt_secret.get_secret_value()
-    described = outputs.described(job.result, job_id=job_id, secret=secret, now_ms=call.now_ms)
+    keyring = call.services.settings.keyring
+    described = outputs.described(job.result, job_id=job_id, keyring=keyring, now_ms=call.now_ms)
     save = await call.services.db.read(saves.of_job, job_id=job_id) if job.project_id else None
     return described | {"savedVersion": _told(save, call)} if save else described
 

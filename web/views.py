@@ -14,6 +14,7 @@ from atelier.catalog import views
 from atelier.kernel import clock, logs
 from atelier.kernel.database import AsyncDatabase
 from atelier.kernel.errors import Transient
+from atelier.kernel.keyring import Keyring
 from web.background import heed_cancellation, running
 from web.border import counted_as
 from web.routing import Call
@@ -29,9 +30,9 @@ log = logs.get(__name__)
 class Views:
     """What this process has seen and not written yet, and what it knows to be written."""
 
-    def __init__(self, db: AsyncDatabase, *, secret: str) -> None:
+    def __init__(self, db: AsyncDatabase, *, keyring: Keyring) -> None:
         self._db = db
-        self._secret = secret
+        self._keyring = keyring
         self._waiting: dict[str, str] = {}
         self._known: OrderedDict[str, None] = OrderedDict()
         self._dropped = 0
@@ -44,7 +45,7 @@ class Views:
     def saw(self, call: Call, agent_id: str) -> None:
         """Note that whoever asks has looked at the agent. Costs microseconds; never fails."""
         viewer = call.identity.user_id if call.identity else counted_as(call.address)
-        self.note(views.key(self._secret, agent_id=agent_id, viewer=viewer, now_ms=call.now_ms), agent_id)
+        self.note(views.key(self._keyring, agent_id=agent_id, viewer=viewer, now_ms=call.now_ms), agent_id)
 
     def note(self, key: str, agent_id: str) -> None:
         """Let one view wait to be written, unless it waits or was written already."""
@@ -91,7 +92,7 @@ def install(application: web.Application) -> None:
 
     async def serve(application: web.Application) -> AsyncIterator[None]:
         services = application[SERVICES]
-        counted = Views(services.db, secret=services.settings.jwt_secret.get_secret_value())
+        counted = Views(services.db, keyring=services.settings.keyring)
         application[VIEWS] = counted
         async with running(views=counted.run):
             yield

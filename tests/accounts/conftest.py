@@ -14,6 +14,7 @@ from atelier.accounts.passwords import PasswordHasher
 from atelier.accounts.sessions import Origin
 from atelier.contracts.oplog import OperationRow
 from atelier.kernel.database import AsyncDatabase, Database, matched
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.settings import Settings
 from atelier.ledger import queries as ledger
 from atelier.mail import links
@@ -21,6 +22,7 @@ from atelier.mail.models import Email
 from atelier.onboarding.desk import Desk, RegistrationForm, SignedIn
 
 SECRET = "b6a0f3d29c814e57a1c3e8d7f0925b64c7de1a8f0a5b7c9e1d3f2a4b6c8d0e1f"
+KEYRING = Keyring.of(SECRET)
 NOW_MS = 1_790_000_000_000
 HOME = Origin.of(address="203.0.113.7", user_agent="test/1.0")
 AWAY = Origin.of(address="198.51.100.9", user_agent="test/1.0")
@@ -50,7 +52,7 @@ class House:
         template = {"verify": "verify_email", "reset": "reset_password"}[purpose]
         newest = select(EmailToken.id).where(EmailToken.user_id == user_id, EmailToken.purpose == purpose)
         ref = self.one(newest.order_by(EmailToken.id.desc()).limit(1))
-        return links.token(SECRET, template=template, ref=ref)
+        return links.token(KEYRING.current, template=template, ref=ref)
 
     def one(self, statement: Any) -> Any:
         """The only value that a statement finds."""

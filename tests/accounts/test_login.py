@@ -20,7 +20,7 @@ from atelier.contracts.oplog import OperationRow
 from atelier.kernel import clock, tokens
 from atelier.kernel.errors import Invalid, RateLimited, Unauthorized
 from atelier.kernel.ids import new_id
-from tests.accounts.conftest import AWAY, HOME, NOW_MS, PASSWORD, SECRET, House
+from tests.accounts.conftest import AWAY, HOME, KEYRING, NOW_MS, PASSWORD, SECRET, House
 
 NEW_PASSWORD = "another password"
 
@@ -91,7 +91,7 @@ async def test_a_token_lives_half_a_day_or_a_month(house: House) -> None:
     assert long.expires_ms == NOW_MS + 30 * clock.DAY_MS
     now_ms = clock.now_ms()
     fresh = (await desk.login("mei", PASSWORD, remember=False, origin=HOME, now_ms=now_ms)).access
-    assert tokens.verify(SECRET, fresh.token).expires_ms == fresh.expires_ms
+    assert tokens.verify(KEYRING, fresh.token).expires_ms == fresh.expires_ms
 
 
 @pytest.mark.parametrize("first", ["x" * 72, "密" * 24])
@@ -363,9 +363,9 @@ def test_tokens_that_are_not_ours() -> None:
     user_id = new_id()
     now_ms = clock.now_ms()
     good = sessions.issue(
-        SECRET, user_id=user_id, token_id=new_id(), version=0, now_ms=now_ms, expires_ms=now_ms + clock.HOUR_MS
+        KEYRING, user_id=user_id, token_id=new_id(), version=0, now_ms=now_ms, expires_ms=now_ms + clock.HOUR_MS
     ).token
-    tokens.verify(SECRET, good)
+    tokens.verify(KEYRING, good)
     header, payload = jwt.get_unverified_header(good), jwt.decode(good, options={"verify_signature": False})
     typed = {"typ": header["typ"]}
     forged = [
@@ -388,7 +388,7 @@ def test_tokens_that_are_not_ours() -> None:
     ]
     for token in forged:
         with pytest.raises(Unauthorized):
-            tokens.verify(SECRET, token)
+            tokens.verify(KEYRING, token)
 
 
 async def test_no_row_of_a_revocation_outlives_its_use(house: House) -> None:

@@ -14,11 +14,14 @@ from atelier.catalog.models import AGENTS
 from atelier.generation import retention
 from atelier.kernel.clock import DAY_MS, now_ms
 from atelier.kernel.database import Database
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.settings import Settings
 from tests.authoring.conftest import Studio, opened
 from tests.furnishing import furnish
 from tests.live.harness import Person, eventually
 from web.views import VIEWS, WAITING_MAX, Views
+
+KEYRING = Keyring.of("4f1d0a7c9be24d0f8a63b5e7c2d19480")
 
 ECHO, OUTLINE = seed_content.ECHO.id, seed_content.AGENTS[0].id
 
@@ -98,22 +101,22 @@ async def test_a_read_passes_a_locked_row(studio: Studio) -> None:
 def test_a_view_that_two_processes_saw_counts_once(db: Database) -> None:
     db.transact(furnish)
     now = now_ms()
-    keys = [views.key("secret", agent_id=ECHO, viewer=name, now_ms=now) for name in ("a", "b", "c")]
+    keys = [views.key(KEYRING, agent_id=ECHO, viewer=name, now_ms=now) for name in ("a", "b", "c")]
     first, second = dict.fromkeys(keys[:2], ECHO), dict.fromkeys(keys[1:], ECHO)
     assert [db.transact(views.count, seen=seen, now_ms=now) for seen in (first, second, first)] == [2, 1, 0]
     assert db.read(counted, agent_id=ECHO) == 3
-    tomorrow = views.key("secret", agent_id=ECHO, viewer="a", now_ms=now + DAY_MS)
+    tomorrow = views.key(KEYRING, agent_id=ECHO, viewer="a", now_ms=now + DAY_MS)
     assert db.transact(views.count, seen={tomorrow: ECHO}, now_ms=now + DAY_MS) == 1
 
 
 def test_nobody_can_tell_from_the_table_who_looked() -> None:
-    known = views.key("secret", agent_id=ECHO, viewer="192.0.2.1", now_ms=0)
-    assert known == views.key("secret", agent_id=ECHO, viewer="192.0.2.1", now_ms=DAY_MS - 1)
+    known = views.key(KEYRING, agent_id=ECHO, viewer="192.0.2.1", now_ms=0)
+    assert known == views.key(KEYRING, agent_id=ECHO, viewer="192.0.2.1", now_ms=DAY_MS - 1)
     others = {
-        views.key("other secret", agent_id=ECHO, viewer="192.0.2.1", now_ms=0),
-        views.key("secret", agent_id=OUTLINE, viewer="192.0.2.1", now_ms=0),
-        views.key("secret", agent_id=ECHO, viewer="192.0.2.2", now_ms=0),
-        views.key("secret", agent_id=ECHO, viewer="192.0.2.1", now_ms=DAY_MS),
+        views.key(Keyring.of("another" * 5), agent_id=ECHO, viewer="192.0.2.1", now_ms=0),
+        views.key(KEYRING, agent_id=OUTLINE, viewer="192.0.2.1", now_ms=0),
+        views.key(KEYRING, agent_id=ECHO, viewer="192.0.2.2", now_ms=0),
+        views.key(KEYRING, agent_id=ECHO, viewer="192.0.2.1", now_ms=DAY_MS),
     }
     assert len({known, *others}) == 5
     assert [column.name for column in TABLE.columns] == ["key", "created_ms"]
@@ -123,7 +126,7 @@ def test_keys_are_forgotten_after_two_days(db: Database) -> None:
     db.transact(furnish)
     for age in (0, 1, 3, 9):
         at = now_ms() - age * DAY_MS
-        db.transact(views.count, seen={views.key("s", agent_id=ECHO, viewer="x", now_ms=at): ECHO}, now_ms=at)
+        db.transact(views.count, seen={views.key(KEYRING, agent_id=ECHO, viewer="x", now_ms=at): ECHO}, now_ms=at)
     retention.prune(db, operations_kept_days=400)
     assert (db.read(rows), db.read(counted, agent_id=ECHO)) == (2, 4)
 

@@ -14,7 +14,7 @@ import jsonschema_rs
 from atelier.catalog.seed_content import ECHO
 from atelier.kernel import tokens
 from atelier.mail import links
-from tests.stack import SECRET
+from tests.stack import KEYRING
 from web import direct_uploads, routes
 from web.multipart import MEDIA_TYPE
 from web.reading import ANYTHING
@@ -31,7 +31,7 @@ QUERY_SAMPLES = {
     "q": "回声",
     "expires": "1",
     "signature": "A" * 43,
-    "token": links.unsubscribe_token(SECRET, user_id="01990000-0000-7000-8000-000000000001", category="sales"),
+    "token": links.unsubscribe_token(KEYRING.current, user_id="01990000-0000-7000-8000-000000000001", category="sales"),
 }
 BODY_SAMPLES: Json = {"agentId": ECHO.id}
 # Fields that decide something, sent in the hope that somebody copies them into a row.
@@ -172,7 +172,7 @@ def _sizes(endpoint: Endpoint, request: Asked) -> Iterator[Asked]:
 def _parts(endpoint: Endpoint) -> list[tuple[str, bytes, str]]:
     """The fields of a good form: name, content, and the name of the file if it is one."""
     if endpoint.path.endswith("/content"):
-        signature = tokens.derived(SECRET, direct_uploads.PURPOSE, f"{UPLOAD_ID}/{UPLOAD_ENDS_MS}")
+        signature = tokens.derived(KEYRING.current, direct_uploads.PURPOSE, f"{UPLOAD_ID}/{UPLOAD_ENDS_MS}")
         signed = [("expires", str(UPLOAD_ENDS_MS).encode(), ""), ("signature", signature.encode(), "")]
         return [*signed, ("file", UPLOAD, "a.txt")]
     if endpoint.path == "/api/agents/upload":

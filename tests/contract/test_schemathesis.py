@@ -31,7 +31,7 @@ from atelier.kernel.ids import new_id
 from atelier.onboarding import operator
 from tests.contract import belongings
 from tests.contract.conftest import Place
-from tests.stack import SECRET, Stack
+from tests.stack import KEYRING, Stack
 from web import openapi, openapi_headers, outputs, routes
 
 Json = dict[str, Any]
@@ -183,7 +183,7 @@ class Caller:
         version = self.stack.database.read(_version, user_id=self.user_id)
         now = clock.now_ms()
         token = tokens.issue(
-            SECRET, user_id=self.user_id, token_id=new_id(), version=version, now_ms=now, expires_ms=now + 3_600_000
+            KEYRING, user_id=self.user_id, token_id=new_id(), version=version, now_ms=now, expires_ms=now + 3_600_000
         )
         return {"Authorization": f"Bearer {token}"}
 
@@ -273,7 +273,7 @@ def aim(case: Sent, caller: Caller) -> None:
 def _sign(case: Sent, job_id: str) -> None:
     expires_ms = clock.now_ms() + 60_000
     case.path_parameters.update(jobId=job_id, number="0")
-    signature = tokens.derived(SECRET, outputs.PURPOSE, f"{job_id}/0/{expires_ms}")
+    signature = tokens.derived(KEYRING.current, outputs.PURPOSE, f"{job_id}/0/{expires_ms}")
     case.query.update(expires=expires_ms, signature=signature)
 
 

@@ -1,6 +1,8 @@
 """A web role alone, with people who attack and are attacked, and with something of everything that routes ask for."""
 
+import base64
 import hashlib
+import hmac
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +25,7 @@ from tests.contract import attacks, belongings
 from tests.contract.attacks import Asked
 from tests.contract.conftest import Place
 from tests.servers import until
-from tests.stack import PASSWORD, SECRET, Stack
+from tests.stack import KEYRING, PASSWORD, SECRET, Stack
 from web.routing import PARAMETER, Endpoint
 
 DELETING_A_PROJECT = ("DELETE", "/api/workshop/projects/{projectId}")
@@ -58,13 +60,20 @@ class World:
         version = self.stack.database.read(_version, user_id=user_id)
         now = clock.now_ms()
         token = tokens.issue(
-            SECRET, user_id=user_id, token_id=new_id(), version=version, now_ms=now, expires_ms=now + 600_000
+            KEYRING, user_id=user_id, token_id=new_id(), version=version, now_ms=now, expires_ms=now + 600_000
         )
         if not claims:
             return token
         payload = jwt.decode(token, options={"verify_signature": False}) | claims
         kept = {name: value for name, value in payload.items() if value is not None}
         return jwt.encode(kept, SECRET, "HS256", headers={"typ": "at+jwt"})
+
+    def named(self, token: str, kid: Any) -> str:
+        """The same token, rightly signed, but calling its key so."""
+        payload = jwt.decode(token, options={"verify_signature": False})
+        head, body = _part({"alg": "HS256", "typ": "at+jwt", "kid": kid}), _part(payload)
+        mac = hmac.new(SECRET.encode(), f"{head}.{body}".encode(), "sha256").digest()
+        return f"{head}.{body}.{_base64(mac)}"
 
     def signed_in(self, user_id: str | None = None) -> dict[str, str]:
         """The attacker's headers, unless another's are asked for."""
@@ -165,6 +174,14 @@ def world(place: Place) -> Generator[World]:
         },
     )
     stack.close()
+
+
+def _part(said: Mapping[str, Any]) -> str:
+    return _base64(to_json(said))
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _person(stack: Stack, name: str, *, role: str = "user") -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from atelier.kernel import settings
 from atelier.kernel.engines import UnsupportedDatabase
+from atelier.kernel.keyring import SECRET_BYTES_MIN, Keyring
 from atelier.kernel.settings import BadSettings
 
 SECRET = "J4v9-kQ2x_8wZr7LmN1pTb6cYd3fHs5g"
@@ -75,10 +76,23 @@ class TestSources:
     def test_a_development_has_a_secret_of_its_own_that_stays(self, environment: Path) -> None:
         first = settings.load().jwt_secret.get_secret_value()
         assert settings.load().jwt_secret.get_secret_value() == first
-        assert len(first) >= settings.SECRET_BYTES_MIN
+        assert len(first) >= SECRET_BYTES_MIN
         kept = environment / "data" / "secret"
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         assert settings.load(data_dir=environment / "other").jwt_secret.get_secret_value() != first
+
+    def test_there_are_two_keys_while_one_follows_the_other(self) -> None:
+        os.environ |= {"JWT_SECRET": SECRET, "JWT_SECRET_PREVIOUS": SECRET[::-1]}
+        assert settings.load().keyring == Keyring.of(SECRET, SECRET[::-1])
+        os.environ["JWT_SECRET_PREVIOUS"] = ""
+        assert settings.load().keyring == Keyring.of(SECRET)
+        assert settings.load().model_copy(update={"jwt_secret": SecretStr("x" * 32)}).keyring == Keyring.of("x" * 32)
+
+    def test_a_development_may_have_a_short_secret(self) -> None:
+        os.environ |= {"JWT_SECRET": "your-jwt-secret-key", "JWT_SECRET_PREVIOUS": "before"}
+        found = settings.load().keyring
+        assert [len(key.secret) for key in found.active] == [64, 64]
+        assert found.current != found.previous
 
     def test_nobody_changes_them_afterwards_and_a_secret_does_not_show(self) -> None:
         found = settings.load(jwt_secret=SECRET)
@@ -88,9 +102,11 @@ class TestSources:
 
 
 class TestProduction:
-    def test_sound_settings_are_taken(self) -> None:
-        os.environ |= SOUND
+    @pytest.mark.parametrize("previous", ["", SECRET[::-1]])
+    def test_sound_settings_are_taken(self, previous: str) -> None:
+        os.environ |= SOUND | {"JWT_SECRET_PREVIOUS": previous}
         found = settings.load()
+        assert len(found.keyring.active) == (2 if previous else 1)
         assert (found.environment, found.frontend_urls) == ("production", ["https://atelier.example"])
 
     @pytest.mark.parametrize(
@@ -100,6 +116,10 @@ class TestProduction:
             ("JWT_SECRET", SECRET[:31], "JWT_SECRET must have at least 32 bytes"),
             ("JWT_SECRET", "your-jwt-secret-key-change-in-production", "not be a placeholder"),
             ("JWT_SECRET", "ab" * 32, "JWT_SECRET"),
+            ("JWT_SECRET_PREVIOUS", SECRET[:31], "JWT_SECRET_PREVIOUS must have at least 32 bytes"),
+            ("JWT_SECRET_PREVIOUS", "your-jwt-secret-key-change-in-production", "not be a placeholder"),
+            ("JWT_SECRET_PREVIOUS", "ab" * 32, "JWT_SECRET_PREVIOUS"),
+            ("JWT_SECRET_PREVIOUS", SECRET, "JWT_SECRET_PREVIOUS must .* nor the secret that follows it"),
             ("DATABASE_URL", "", "SQLite is for development"),
             ("DATABASE_URL", "sqlite:///x.db", "SQLite is for development"),
             ("USER_WHITELIST", "a@b.cn:pw", "USER_WHITELIST is for development"),
@@ -173,6 +193,7 @@ class TestNames:
         ("usual", "other", "value", "reason"),
         [
             ("JWT_SECRET", "ATELIER_JWT_SECRET", "short", "{} must have at least 32 bytes"),
+            ("JWT_SECRET_PREVIOUS", "ATELIER_JWT_SECRET_PREVIOUS", "short", "{} must have at least 32 bytes"),
             ("DATABASE_URL", "ATELIER_DATABASE_URL", "sqlite:///x.db", "SQLite is for development: set {} to MySQL"),
             ("USER_WHITELIST", "ATELIER_USER_WHITELIST", "a@b.cn:pw", "{} is for development"),
             ("FRONTEND_URL", "ATELIER_FRONTEND_URL", "*", "{} must name exact origins"),

@@ -66,9 +66,13 @@ class World:
         """A new user, signed in, with an account."""
         user_id, token_id, now = new_id(), new_id(), clock.now_ms()
         self.db.transact(_insert_user, user_id=user_id, now_ms=now)
-        secret = self.settings.jwt_secret.get_secret_value()
         token = tokens.issue(
-            secret, user_id=user_id, token_id=token_id, version=0, now_ms=now, expires_ms=now + clock.HOUR_MS
+            self.settings.keyring,
+            user_id=user_id,
+            token_id=token_id,
+            version=0,
+            now_ms=now,
+            expires_ms=now + clock.HOUR_MS,
         )
         return Person(user_id, token, token_id)
 

@@ -19,6 +19,7 @@ from atelier.contracts.outbox import OutboxRow
 from atelier.kernel import clock
 from atelier.kernel.database import Database, matched
 from atelier.kernel.ids import new_id
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.settings import Settings
 from atelier.mail import delivery, queue
 from atelier.mail.mailers import Mailer
@@ -27,6 +28,7 @@ from atelier.mail.queue import Claimed, Letter
 from tests.servers import free_port
 
 SECRET = "b6a0f3d29c814e57a1c3e8d7f0925b64c7de1a8f0a5b7c9e1d3f2a4b6c8d0e1f"
+KEYRING = Keyring.of(SECRET)
 NOW_MS = 1_790_000_000_000
 
 

@@ -12,7 +12,7 @@ import pytest
 from atelier.kernel import tokens
 from atelier.kernel.settings import Settings
 from atelier.mail import compose, links
-from tests.mail.conftest import SECRET, claimed
+from tests.mail.conftest import KEYRING, claimed
 
 Config = Callable[..., Settings]
 
@@ -45,9 +45,9 @@ def test_a_link_carries_the_token_of_its_cause(config: Config) -> None:
     _, plain, _ = texts(config(), ref="cause")
     link = re.search(r"https://\S+", plain)
     assert link
-    token = tokens.derived(SECRET, "mail:verify_email", "cause")
+    token = tokens.derived(KEYRING.current, "mail:verify_email", "cause")
     assert link[0] == f"https://shop.test/verify-email?token={token}"
-    assert token != links.token(SECRET, template="reset_password", ref="cause")
+    assert token != links.token(KEYRING.current, template="reset_password", ref="cause")
 
 
 @pytest.mark.parametrize(

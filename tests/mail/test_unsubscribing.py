@@ -10,10 +10,11 @@ import pytest
 
 from atelier.kernel import clock
 from atelier.kernel.ids import new_id
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.settings import Settings
 from atelier.mail import compose, delivery, links
 from atelier.mail.mailers import SmtpMailer
-from tests.mail.conftest import SECRET, Handler, Office, Serve, claimed
+from tests.mail.conftest import KEYRING, SECRET, Handler, Office, Serve, claimed
 from tests.mail.test_compose import texts
 from tests.notifications.town import Town
 
@@ -48,7 +49,7 @@ def test_one_click_is_enough(config: Config, locale: str) -> None:
     assert address.startswith("https://api.test/api/notifications/unsubscribe?token=")
     assert address in plain
     assert address in page
-    assert links.unsubscribed(SECRET, address.partition("=")[2]) == (mei, "projects")
+    assert links.unsubscribed(KEYRING, address.partition("=")[2]) == (mei, "projects")
 
 
 def test_the_address_is_readable_for_machines_that_know_no_encoded_words(config: Config) -> None:
@@ -84,8 +85,8 @@ def test_only_our_own_tokens_mean_anything(config: Config, spoil: str) -> None:
     mei = new_id()
     address = links.unsubscribe(config(), user_id=mei, category="sales")
     token = address.partition("?token=")[2]
-    assert links.unsubscribed(SECRET, token) == (mei, "sales")
-    secret = SECRET[::-1] if spoil == "other secret" else SECRET
+    assert links.unsubscribed(KEYRING, token) == (mei, "sales")
+    keyring = Keyring.of(SECRET[::-1]) if spoil == "other secret" else KEYRING
     spoiled = {
         "cut": token[:-1],
         "other user": token.replace(mei, new_id()),
@@ -94,7 +95,7 @@ def test_only_our_own_tokens_mean_anything(config: Config, spoil: str) -> None:
         "dots": "..",
         "surrogate": "\ud800.sales.x",
     }.get(spoil, token)
-    assert links.unsubscribed(secret, spoiled) is None
+    assert links.unsubscribed(keyring, spoiled) is None
 
 
 def test_a_notification_is_mailed_once_however_often_it_is_told_and_the_server_fails(

@@ -221,7 +221,7 @@ class Site:
         """A token as the platform signs them."""
         now = clock.now_ms()
         return tokens.issue(
-            self.settings.jwt_secret.get_secret_value(),
+            self.settings.keyring,
             user_id=user_id,
             token_id=token_id,
             version=version,

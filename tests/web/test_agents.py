@@ -69,11 +69,15 @@ class Site:
         )
 
     def _token(self, user_id: str) -> str:
-        secret = self.settings.jwt_secret.get_secret_value()
         now = clock.now_ms()
         token_id = new_id()
         return tokens.issue(
-            secret, user_id=user_id, token_id=token_id, version=0, now_ms=now, expires_ms=now + clock.HOUR_MS
+            self.settings.keyring,
+            user_id=user_id,
+            token_id=token_id,
+            version=0,
+            now_ms=now,
+            expires_ms=now + clock.HOUR_MS,
         )
 
 

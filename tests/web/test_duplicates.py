@@ -129,8 +129,10 @@ class Buyer:
         self.user_id = operator.create_user(
             db, email="mei@example.com", username="mei", password=PASSWORD, amount=amount
         )
-        now, secret = now_ms(), served.application[SERVICES].settings.jwt_secret.get_secret_value()
-        token = tokens.issue(secret, user_id=self.user_id, token_id="t", version=0, now_ms=now, expires_ms=now + 60_000)
+        now, keyring = now_ms(), served.application[SERVICES].settings.keyring
+        token = tokens.issue(
+            keyring, user_id=self.user_id, token_id="t", version=0, now_ms=now, expires_ms=now + 60_000
+        )
         self.headers = {"Authorization": f"Bearer {token}", **KEY}
 
     async def submit(self, **more: str) -> tuple[int, Any, str | None]:

@@ -123,8 +123,8 @@ async def test_a_ticket_is_used_once_by_many_at_once_and_with_redis_empty(
 
 
 async def test_a_ticket_holds_for_a_minute_and_never_longer_than_its_session(chosen: Settings, world: World) -> None:
-    me, secret, now = world.person(), chosen.jwt_secret.get_secret_value(), clock.now_ms()
-    claims = tokens.verify(secret, me.token)
+    me, keyring, now = world.person(), chosen.keyring, clock.now_ms()
+    claims = tokens.verify(keyring, me.token)
     ticket = tickets.Ticket(
         ticket_id=new_id(),
         user_id=me.id,
@@ -133,11 +133,11 @@ async def test_a_ticket_holds_for_a_minute_and_never_longer_than_its_session(cho
         token_expires_ms=claims.expires_ms,
         expires_ms=now + tickets.TICKET_MS,
     )
-    text = ticket.encode(secret)
-    assert tickets.decode(secret, text, now_ms=now + tickets.TICKET_MS - 1) == ticket
+    text = ticket.encode(keyring)
+    assert tickets.decode(keyring, text, now_ms=now + tickets.TICKET_MS - 1) == ticket
     for forged, at_ms in ((text, now + tickets.TICKET_MS), (text.replace(me.id, new_id()), now), (text[:-1], now)):
         with pytest.raises(Unauthorized):
-            tickets.decode(secret, forged, now_ms=at_ms)
+            tickets.decode(keyring, forged, now_ms=at_ms)
 
 
 async def test_a_ticket_of_an_ended_session_opens_nothing(served: Served, world: World) -> None:
@@ -222,7 +222,7 @@ async def test_a_token_that_expires_closes_its_socket(served: Served, world: Wor
     me, now = world.person(), clock.now_ms()
     # Tokens are good for five seconds more than they say, for clocks that differ.
     short = tokens.issue(
-        chosen.jwt_secret.get_secret_value(),
+        chosen.keyring,
         user_id=me.id,
         token_id=new_id(),
         version=0,

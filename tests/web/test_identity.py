@@ -12,6 +12,7 @@ from atelier.kernel import ids, tokens
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import AsyncDatabase, Database, DatabaseUnavailable
 from atelier.kernel.errors import Unauthorized
+from atelier.kernel.keyring import Keyring
 from atelier.kernel.settings import Settings
 from atelier.kernel.tokens import Claims
 from tests.servers import free_port
@@ -19,7 +20,7 @@ from tests.web import sample
 from tests.web.sample import until
 from web.identity import FRESH_MS, OVERLAP_MS, Ended, Identities, Identity, from_database
 
-SECRET = "0123456789abcdef0123456789abcdef"
+KEYRING = Keyring.of("0123456789abcdef0123456789abcdef")
 NOW = 1_700_000_000_000
 
 
@@ -71,13 +72,13 @@ class Accounts:
 def _header(user_id: str = "u", token_id: str = "t", *, seconds: int = 3_600) -> str:
     now = now_ms()
     token = tokens.issue(
-        SECRET, user_id=user_id, token_id=token_id, version=0, now_ms=now, expires_ms=now + seconds * 1_000
+        KEYRING, user_id=user_id, token_id=token_id, version=0, now_ms=now, expires_ms=now + seconds * 1_000
     )
     return f"Bearer {token}"
 
 
 def _made(accounts: Accounts, **options: Any) -> Identities:
-    return Identities(secret=SECRET, load=accounts.load, poll=accounts.poll, **options)
+    return Identities(keyring=KEYRING, load=accounts.load, poll=accounts.poll, **options)
 
 
 async def test_a_token_is_looked_up_once_and_again_when_it_is_no_longer_fresh() -> None:

@@ -123,9 +123,8 @@ async def test_only_our_own_links_open_and_not_for_ever(served: Served, world: W
         assert (await get(served, forged, {}))[0] == 403
     assert (await get(served, url[:-43] + "é" * 43, {}))[0] == 400
     assert (await get(served, url.partition("?")[0], {}))[0] == 400
-    secret = chosen.jwt_secret.get_secret_value()
     past = clock.now_ms() - 1
-    signature = tokens.derived(secret, "job.output", f"{job}/0/{past}")
+    signature = tokens.derived(chosen.keyring.current, "job.output", f"{job}/0/{past}")
     status, body, _ = await get(served, f"/api/jobs/{job}/outputs/0?expires={past}&signature={signature}", {})
     assert (status, body["code"]) == (410, "GONE")
 

@@ -64,8 +64,10 @@ class House:
     def token(self, user_id: str) -> str:
         """A token of theirs."""
         now = now_ms()
-        secret = self.settings.jwt_secret.get_secret_value()
-        return tokens.issue(secret, user_id=user_id, token_id=new_id(), version=0, now_ms=now, expires_ms=now + HOUR_MS)
+        keyring = self.settings.keyring
+        return tokens.issue(
+            keyring, user_id=user_id, token_id=new_id(), version=0, now_ms=now, expires_ms=now + HOUR_MS
+        )
 
 
 @pytest_asyncio.fixture

@@ -58,7 +58,7 @@ async def connect(call: Call) -> web.StreamResponse:
 async def make_ticket(call: Call) -> TicketAnswer:
     """A ticket that opens one socket within a minute, for clients that should not hand out their token."""
     ticket = tickets.make(call.user, ticket_id=new_id(), now_ms=call.now_ms)
-    return TicketAnswer(ticket=ticket.encode(_secret(call)), expires_at=ticket.expires_ms)
+    return TicketAnswer(ticket=ticket.encode(call.services.settings.keyring), expires_at=ticket.expires_ms)
 
 
 async def _streamed(request: web.Request, feed: Feed) -> web.StreamResponse:
@@ -103,7 +103,7 @@ async def _admitted(call: Call, told: AuthMessage) -> tuple[Identity, str]:
     if told.ticket is None:
         raise Unauthorized
     # A ticket is worth a question: its session may have ended since it was made.
-    header = await tickets.redeem(call.services.db, _secret(call), told.ticket, now_ms=clock.now_ms())
+    header = await tickets.redeem(call.services.db, call.services.settings.keyring, told.ticket, now_ms=clock.now_ms())
     return await identities.identify(header, clock.now_ms()), header
 
 
@@ -123,10 +123,6 @@ def _is_welcome(request: web.Request, frontend_urls: list[str], public_url: str)
     host = urlsplit(origin).netloc.lower()
     own = {request.host.lower(), urlsplit(public_url).netloc.lower()} - {""}
     return host in own or Origins(frontend_urls).allows(origin.lower())
-
-
-def _secret(call: Call) -> str:
-    return call.services.settings.jwt_secret.get_secret_value()
 
 
 ENDPOINTS = (

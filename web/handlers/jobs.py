@@ -85,8 +85,9 @@ async def read_output(call: Call) -> web.StreamResponse:
     """The bytes of one output, for whoever has its signed link from the result."""
     query: OutputQuery = call.query
     job_id, number = call.path["jobId"], _number(call.path["number"])
+    keyring = call.services.settings.keyring
     if not outputs.is_signed(
-        _secret(call), job_id=job_id, number=number, expires_ms=query.expires, signature=query.signature
+        keyring, job_id=job_id, number=number, expires_ms=query.expires, signature=query.signature
     ):
         raise Forbidden
     if call.now_ms >= query.expires:
@@ -134,10 +135,6 @@ async def _awaited(call: Call, query: JobQuery) -> Rendered:
         seconds=query.wait,
         is_gone=lambda: transport is None or transport.is_closing(),
     )
-
-
-def _secret(call: Call) -> str:
-    return call.services.settings.jwt_secret.get_secret_value()
 
 
 def _number(text: str) -> int:

@@ -107,8 +107,7 @@ async def restore_project(call: Call) -> ProjectAnswer:
 
 def links(call: Call) -> Link:
     """What makes links to the outputs of jobs, for this call's answer."""
-    secret = call.services.settings.jwt_secret.get_secret_value()
-    return partial(outputs.link, secret=secret, now_ms=call.now_ms)
+    return partial(outputs.link, keyring=call.services.settings.keyring, now_ms=call.now_ms)
 
 
 def _projects_max(call: Call) -> int:

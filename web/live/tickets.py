@@ -13,6 +13,7 @@ from atelier.contracts.idempotency import Keyed
 from atelier.kernel import clock, tokens
 from atelier.kernel.database import AsyncDatabase
 from atelier.kernel.errors import Unauthorized
+from atelier.kernel.keyring import Keyring
 from web.identity import Identity
 
 PURPOSE = "events.ticket"
@@ -32,12 +33,12 @@ class Ticket:
     token_expires_ms: int
     expires_ms: int
 
-    def encode(self, secret: str) -> str:
+    def encode(self, keyring: Keyring) -> str:
         """The ticket as text."""
         said = (
             f"{self.ticket_id}.{self.user_id}.{self.token_id}.{self.version}.{self.token_expires_ms}.{self.expires_ms}"
         )
-        return f"{said}.{tokens.derived(secret, PURPOSE, said)}"
+        return f"{said}.{tokens.derived(keyring.current, PURPOSE, said)}"
 
 
 def make(identity: Identity, *, ticket_id: str, now_ms: int) -> Ticket:
@@ -52,11 +53,11 @@ def make(identity: Identity, *, ticket_id: str, now_ms: int) -> Ticket:
     )
 
 
-def decode(secret: str, text: str, *, now_ms: int) -> Ticket:
+def decode(keyring: Keyring, text: str, *, now_ms: int) -> Ticket:
     """The ticket that we made and that is still good. Raises Unauthorized."""
     said, _, signature = text.rpartition(".")
     parts = said.split(".")
-    if len(parts) != PARTS or not text.isascii() or not tokens.matches(secret, PURPOSE, said, signature):
+    if len(parts) != PARTS or not text.isascii() or not tokens.matches(keyring, PURPOSE, said, signature):
         raise Unauthorized
     ticket = Ticket(
         ticket_id=parts[0],
@@ -71,12 +72,12 @@ def decode(secret: str, text: str, *, now_ms: int) -> Ticket:
     return ticket
 
 
-async def redeem(db: AsyncDatabase, secret: str, text: str, *, now_ms: int) -> str:
+async def redeem(db: AsyncDatabase, keyring: Keyring, text: str, *, now_ms: int) -> str:
     """Use a ticket up: the Authorization header of the session that it stands for. Raises Unauthorized or Transient."""
-    ticket = decode(secret, text, now_ms=now_ms)
+    ticket = decode(keyring, text, now_ms=now_ms)
     await db.transact(use, ticket=ticket, now_ms=now_ms)
     token = tokens.issue(
-        secret,
+        keyring,
         user_id=ticket.user_id,
         token_id=ticket.token_id,
         version=ticket.version,

@@ -1,10 +1,11 @@
 """Single-use tokens that are mailed: to prove an address, or to choose a new password.
 
-A token is derived from its row's id with the server's secret, so the raw token is neither stored nor sent through the
-broker: whoever writes the e-mail makes it again. It is bound to the address it was sent to.
+A token is derived from its row's id with the server's current key, so the raw token is neither stored nor sent through
+the broker: whoever writes the e-mail makes it again, with the key that the letter names: another may be the current
+one by then. It is bound to the address it was sent to.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import ColumnElement, func, insert, select, update
@@ -15,6 +16,7 @@ from atelier.accounts.errors import TokenInvalid
 from atelier.accounts.models import EmailToken, User
 from atelier.kernel import clock, tokens
 from atelier.kernel.database import matched
+from atelier.kernel.keyring import Key
 from atelier.mail import links
 from atelier.mail import queue as mail
 
@@ -26,11 +28,11 @@ PER_HOUR_MAX = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
-    """Ids for a token and its e-mail, and the secret that the token is derived with."""
+    """Ids for a token and its e-mail, and the key that the token is derived with."""
 
     token_id: str
     email_id: str
-    secret: str = field(repr=False)
+    key: Key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ def send(session: Session, *, user_id: str, purpose: Purpose, fresh: Fresh, now_
     )
     if session.execute(sent).scalar_one() >= PER_HOUR_MAX:
         return False
-    raw = links.token(fresh.secret, template=TEMPLATES[purpose], ref=fresh.token_id)
+    raw = links.token(fresh.key, template=TEMPLATES[purpose], ref=fresh.token_id)
     row = {
         "id": fresh.token_id,
         "user_id": user_id,
@@ -69,7 +71,7 @@ def send(session: Session, *, user_id: str, purpose: Purpose, fresh: Fresh, now_
         user_id=user_id,
         recipient=user.email,
         locale=preferences.of(user.settings).locale,
-        context={"name": user.username},
+        context={"name": user.username, "kid": fresh.key.kid},
     )
     mail.enqueue(session, letter=letter, now_ms=now_ms)
     return True

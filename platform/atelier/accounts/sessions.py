@@ -12,6 +12,7 @@ from atelier.accounts.models import RevocationRow, User
 from atelier.contracts import oplog
 from atelier.kernel import clock, tokens
 from atelier.kernel.database import matched
+from atelier.kernel.keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +96,10 @@ def record_login(session: Session, *, seen: Credentials, new_hash: str | None, o
     return True
 
 
-def issue(secret: str, *, user_id: str, token_id: str, version: int, now_ms: int, expires_ms: int) -> AccessToken:
+def issue(keyring: Keyring, *, user_id: str, token_id: str, version: int, now_ms: int, expires_ms: int) -> AccessToken:
     """A fresh access token. Its end is a whole second, as in its claims."""
     token = tokens.issue(
-        secret, user_id=user_id, token_id=token_id, version=version, now_ms=now_ms, expires_ms=expires_ms
+        keyring, user_id=user_id, token_id=token_id, version=version, now_ms=now_ms, expires_ms=expires_ms
     )
     return AccessToken(token=token, expires_ms=expires_ms // 1000 * 1000)
 

@@ -12,15 +12,19 @@ from atelier.catalog.models import AGENTS
 from atelier.kernel import tokens
 from atelier.kernel.clock import DAY_MS
 from atelier.kernel.database import Again, is_duplicate
+from atelier.kernel.keyring import Keyring
 
 A = AGENTS.c
 PURPOSE = "agent.view"
 KEPT_MS = 2 * DAY_MS
 
 
-def key(secret: str, *, agent_id: str, viewer: str, now_ms: int) -> str:
-    """What stands for this viewer, agent and day (UTC). Without the secret nobody can tell who it was."""
-    return tokens.derived(secret, PURPOSE, f"{now_ms // DAY_MS}/{agent_id}/{viewer}")
+def key(keyring: Keyring, *, agent_id: str, viewer: str, now_ms: int) -> str:
+    """What stands for this viewer, agent and day (UTC). Without the secret nobody can tell who it was.
+
+    A new current key begins the day anew: a viewer may count twice on the day of a rotation.
+    """
+    return tokens.derived(keyring.current, PURPOSE, f"{now_ms // DAY_MS}/{agent_id}/{viewer}")
 
 
 def count(session: Session, *, seen: Mapping[str, str], now_ms: int) -> int:

@@ -23,7 +23,7 @@ class Subscription:
 
 def named(settings: Settings, *, token: str) -> Subscription:
     """What a token stands for. Raises TokenInvalid unless it is one of ours."""
-    found = links.unsubscribed(settings.jwt_secret.get_secret_value(), token)
+    found = links.unsubscribed(settings.keyring, token)
     if found is None or found[1] not in CATEGORIES:
         raise TokenInvalid
     return Subscription(user_id=found[0], category=found[1])

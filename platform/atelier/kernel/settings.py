@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from atelier.kernel import completeness, engines, variables
 from atelier.kernel.engines import UnsupportedDatabase
 from atelier.kernel.errors import Refusal
+from atelier.kernel.keyring import SECRET_BYTES_MIN, Keyring, stretched
 
-SECRET_BYTES_MIN = 32
 PLACEHOLDERS = ("your-jwt-secret", "changeme", "change-me", "secret", "password", "development")
 
 
@@ -96,6 +96,11 @@ class Settings(BaseSettings):
         SecretStr(""),
         validation_alias=_named("ATELIER_JWT_SECRET", "JWT_SECRET"),
         description="signs access tokens and links; ≥ 32 bytes",
+    )
+    jwt_secret_previous: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_named("ATELIER_JWT_SECRET_PREVIOUS", "JWT_SECRET_PREVIOUS"),
+        description="the secret before it: what it signed stays good while it stands here; ≥ 32 bytes; empty: none",
     )
     access_hours: int = Field(12, ge=1, le=48, description="life of an access token")
     remember_days: int = Field(30, ge=1, le=90, description="life of an access token with rememberMe")
@@ -256,17 +261,24 @@ class Settings(BaseSettings):
             raise Weaknesses(weak)
         return self
 
+    @property
+    def keyring(self) -> Keyring:
+        """What signs access tokens and links, and what is still believed. Costs no more than looking it up."""
+        current, previous = self.jwt_secret.get_secret_value(), self.jwt_secret_previous.get_secret_value()
+        return Keyring.of(stretched(current), stretched(previous) if previous else "")
+
     def _texts(self) -> dict[str, str]:
         secret = {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
         return {name: value for name, value in self if isinstance(value, str)} | secret
 
     def _weaknesses(self) -> dict[str, str]:
-        secret = self.jwt_secret.get_secret_value()
-        too_short = len(secret.encode()) < SECRET_BYTES_MIN or len(set(secret)) < SECRET_BYTES_MIN // 4
+        secret, previous = self.jwt_secret.get_secret_value(), self.jwt_secret_previous.get_secret_value()
+        strong = f"{{name}} must have at least {SECRET_BYTES_MIN} bytes and not be a placeholder"
         found = {
-            "jwt_secret": (
-                f"{{name}} must have at least {SECRET_BYTES_MIN} bytes and not be a placeholder",
-                too_short or any(word in secret.lower() for word in PLACEHOLDERS),
+            "jwt_secret": (strong, _is_weak(secret)),
+            "jwt_secret_previous": (
+                f"{strong}, nor the secret that follows it",
+                previous != "" and (_is_weak(previous) or previous == secret),
             ),
             "database_url": (
                 "SQLite is for development: set {name} to MySQL or MariaDB",
@@ -285,6 +297,11 @@ class Settings(BaseSettings):
         }
         weak = {field: reason for field, (reason, is_weak) in found.items() if is_weak}
         return weak | completeness.unsafe_payments(self._texts())
+
+
+def _is_weak(secret: str) -> bool:
+    too_short = len(secret.encode()) < SECRET_BYTES_MIN or len(set(secret)) < SECRET_BYTES_MIN // 4
+    return too_short or any(word in secret.lower() for word in PLACEHOLDERS)
 
 
 def load(**overrides: Any) -> Settings:

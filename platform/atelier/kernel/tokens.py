@@ -3,18 +3,22 @@
 import base64
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
 
 from atelier.kernel.errors import Unauthorized
+from atelier.kernel.keyring import Key, Keyring
 
 ALGORITHM = "HS256"
+TYPE = "at+jwt"
 ISSUER = "atelier"
 AUDIENCE = "atelier-api"
 LEEWAY_SECONDS = 5
 REQUIRED = ["exp", "iat", "nbf", "jti", "sub", "iss", "aud", "ver"]
+_jwt = jwt.PyJWT({"enforce_minimum_key_length": True, "require": REQUIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +31,8 @@ class Claims:
     expires_ms: int
 
 
-def issue(secret: str, *, user_id: str, token_id: str, version: int, now_ms: int, expires_ms: int) -> str:
-    """A signed access token."""
+def issue(keyring: Keyring, *, user_id: str, token_id: str, version: int, now_ms: int, expires_ms: int) -> str:
+    """An access token, signed with the current key, which it names."""
     now = now_ms // 1000
     payload = {
         "iss": ISSUER,
@@ -40,23 +44,14 @@ def issue(secret: str, *, user_id: str, token_id: str, version: int, now_ms: int
         "nbf": now,
         "exp": expires_ms // 1000,
     }
-    return jwt.encode(payload, secret, ALGORITHM, headers={"typ": "at+jwt"})
+    key = keyring.current
+    return _jwt.encode(payload, key.secret, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
 
 
-def verify(secret: str, token: str) -> Claims:
-    """The claims of a token that we signed and that is valid now. Raises Unauthorized."""
+def verify(keyring: Keyring, token: str) -> Claims:
+    """The claims of a token that an active key signed and that is valid now. Raises Unauthorized."""
     try:
-        payload: dict[str, Any] = jwt.decode(
-            token,
-            secret,
-            [ALGORITHM],
-            issuer=ISSUER,
-            audience=AUDIENCE,
-            leeway=LEEWAY_SECONDS,
-            options={"require": REQUIRED},
-        )
-        if jwt.get_unverified_header(token).get("typ") != "at+jwt":
-            raise Unauthorized
+        payload = _payload(keyring, token)
         return Claims(
             user_id=str(payload["sub"]),
             token_id=str(payload["jti"]),
@@ -67,17 +62,29 @@ def verify(secret: str, token: str) -> Claims:
         raise Unauthorized from error
 
 
+def _payload(keyring: Keyring, token: str) -> dict[str, Any]:
+    # What the header says only chooses among our own keys; the algorithm is always ours.
+    header = jwt.get_unverified_header(token)
+    if header.get("typ") != TYPE:
+        raise Unauthorized
+    for key in keyring.named(header.get("kid")):
+        with suppress(jwt.InvalidSignatureError):
+            return _jwt.decode(token, key.secret, [ALGORITHM], issuer=ISSUER, audience=AUDIENCE, leeway=LEEWAY_SECONDS)
+    raise Unauthorized
+
+
 def digest(text: str) -> str:
     """SHA-256 in hex: how single-use tokens and long keys are kept."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def derived(secret: str, purpose: str, name: str) -> str:
+def derived(key: Key, purpose: str, name: str) -> str:
     """A 256-bit token that can be made again from its name but not guessed: 43 URL-safe characters."""
-    mac = hmac.new(secret.encode(), f"{purpose}\n{name}".encode(), hashlib.sha256).digest()
+    mac = hmac.new(key.secret, f"{purpose}\n{name}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
 
 
-def matches(secret: str, purpose: str, name: str, token: str) -> bool:
-    """Whether `token` is the one derived for `name`, compared in constant time."""
-    return hmac.compare_digest(derived(secret, purpose, name).encode(), token.encode(errors="replace"))
+def matches(keyring: Keyring, purpose: str, name: str, token: str) -> bool:
+    """Whether `token` is one that an active key derives for `name`, compared in constant time."""
+    given = token.encode(errors="replace")
+    return any(hmac.compare_digest(derived(key, purpose, name).encode(), given) for key in keyring.active)

@@ -60,7 +60,7 @@ def compose(claimed: Claimed, *, settings: Settings) -> EmailMessage:
         "locale": locale,
         "subject": _subject(letter, locale),
         "unsubscribe": unsubscribe,
-        "link": links.link(settings, template=letter.template, ref=letter.ref),
+        "link": links.link(settings, template=letter.template, ref=letter.ref, kid=letter.context.get("kid")),
         "home": links.front_end(settings),
     }
     name, sender = parseaddr(settings.mail_from)

@@ -226,11 +226,10 @@ class Desk:
             raise
 
     def _fresh(self) -> email_tokens.Fresh:
-        secret = self.settings.jwt_secret.get_secret_value()
-        return email_tokens.Fresh(token_id=new_id(), email_id=new_id(), secret=secret)
+        return email_tokens.Fresh(token_id=new_id(), email_id=new_id(), key=self.settings.keyring.current)
 
     def _token(self, user_id: str, *, version: int, now_ms: int, expires_ms: int) -> AccessToken:
-        secret = self.settings.jwt_secret.get_secret_value()
+        keyring = self.settings.keyring
         return sessions.issue(
-            secret, user_id=user_id, token_id=new_id(), version=version, now_ms=now_ms, expires_ms=expires_ms
+            keyring, user_id=user_id, token_id=new_id(), version=version, now_ms=now_ms, expires_ms=expires_ms
         )

@@ -42,9 +42,7 @@ def register(
     idempotency.promise(session, promised, now_ms=now_ms)
     signup.create(session, new=new, now_ms=now_ms)
     ledger.open_account(session, user_id=new.id, now_ms=now_ms)
-    mailed = email_tokens.Fresh(
-        token_id=fresh.token_id, email_id=fresh.email_id, secret=settings.jwt_secret.get_secret_value()
-    )
+    mailed = email_tokens.Fresh(token_id=fresh.token_id, email_id=fresh.email_id, key=settings.keyring.current)
     email_tokens.send(session, user_id=new.id, purpose="verify", fresh=mailed, now_ms=now_ms)
     _log(session, user_id=new.id, origin=origin, now_ms=now_ms)
     if settings.welcome_bonus_on == "registration":
