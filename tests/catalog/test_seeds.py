@@ -8,13 +8,16 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from atelier.catalog import listing, queries, seed_content, seeds, service
+from atelier.catalog import listing, queries, search, seed_content, seeds, service
 from atelier.catalog.listing import Filter, Matches
-from atelier.catalog.models import AGENT_TAGS, AGENTS, CATEGORIES, TAGS, VERSIONS
+from atelier.catalog.models import AGENT_TAGS, AGENTS, CATEGORIES, DESCRIPTION_MAX, TAGS, VERSIONS
+from atelier.catalog.search_documents import TAG_MAX
 from atelier.catalog.search_models import DOCUMENTS, POSTINGS
+from atelier.catalog.seed_content import SeedAgent
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Invalid
 from atelier.providers.registry import ProviderOptions, build_registry
+from web.schemas.agent_body import TAGS_PER_AGENT
 
 NOW = 1_760_000_000_000
 LOCAL = {"outline-writer", "poster-maker", "soundscape", "clip-maker"}
@@ -129,6 +132,62 @@ def test_a_changed_page_is_shown_and_found(db: Database) -> None:
     assert (found.name, found.updated_ms) == ("Plakat 工坊", NOW + 1)
     db.transact(seeds.seed, now_ms=NOW + 2, development=True)
     assert searched(db, "plakat").agents == []
+
+
+# Whole words, how they begin, and what a reader of either language would type.
+FINDS = {
+    "outline-writer": ("提纲", "写作", "演讲", "outline", "outl", "Writing", "OUTLINE course", "提纲 talk"),
+    "poster-maker": ("海报", "封面", "图案", "poster", "post", "Design", "cover", "海报 poster"),
+    "soundscape": ("音乐", "背景音乐", "播客", "sound", "soun", "music", "mus", "podcasts", "音乐 tempo"),
+    "clip-maker": ("短片", "短视频", "片头", "video", "vid", "clip", "cli", "Video clip", "短片 mp4"),
+    "echo": ("回声", "测试", "test", "prompt back"),
+}
+
+
+@pytest.mark.parametrize(("slug", "words"), FINDS.items())
+def test_the_houses_agents_are_found_in_either_language(db: Database, slug: str, words: tuple[str, ...]) -> None:
+    db.transact(seeds.seed, now_ms=NOW, development=True)
+    for one in words:
+        found = searched(db, one).agents
+        assert found, one
+        assert found[0].slug == slug, one
+    local = LOCAL | {"echo"}
+    assert {agent.slug for agent in searched(db, "local").agents} == local
+    assert {agent.slug for agent in searched(db, "本地运行").agents} == local
+
+
+def test_an_older_page_gets_its_english_words_when_it_is_seeded_again(db: Database) -> None:
+    db.transact(seeds.seed, now_ms=NOW, development=True)
+    poster = seed_content.AGENTS[1]
+    older = replace(poster.shown, description="根据一句描述绘制海报。")
+
+    def as_it_was(session: Session) -> None:
+        service.show(session, agent_id=poster.id, shown=older, now_ms=NOW)
+        service.tag(session, agent_id=poster.id, tags={"海报": poster.tags["海报"]})
+        service.reindex(session, agent_id=poster.id)
+
+    db.transact(as_it_was)
+    assert searched(db, "poster").agents == []
+    db.transact(seeds.seed, now_ms=NOW + 1, development=True)
+    (found,) = searched(db, "poster").agents
+    assert (found.description, [tag.name for tag in found.tags]) == (poster.description, list(poster.tags))
+
+
+@pytest.mark.parametrize("seed", [*seed_content.AGENTS, seed_content.ECHO], ids=lambda seed: seed.slug)
+def test_the_houses_agents_keep_to_the_rules_for_everybody(seed: SeedAgent) -> None:
+    assert 10 <= len(seed.description) <= DESCRIPTION_MAX
+    assert "\n" not in seed.description
+    assert len(seed.tags) <= TAGS_PER_AGENT
+    assert all(0 < len(tag) <= TAG_MAX for tag in seed.tags)
+    assert len({search.fold(tag) for tag in seed.tags}) == len(seed.tags)
+
+
+def test_no_two_tags_share_an_id() -> None:
+    ids: dict[str, set[str]] = {}
+    for seed in (*seed_content.AGENTS, seed_content.ECHO):
+        for name, tag_id in seed.tags.items():
+            ids.setdefault(tag_id, set()).add(name)
+    assert all(len(names) == 1 for names in ids.values())
 
 
 def test_what_an_administrator_archived_stays_archived(db: Database) -> None:

@@ -111,12 +111,28 @@ async def test_a_fresh_marketplace_lists_the_houses_agents(site: Site) -> None:
         "slug": "tools",
         "color": "#64748b",
     }
-    assert [link["tag"]["name"] for link in echo["tags"]] == ["测试", "本地运行"]
+    assert [link["tag"]["name"] for link in echo["tags"]] == ["测试", "test", "本地运行", "local"]
     assert echo["tags"][0]["tag"].keys() == {"id", "name", "color"}
     assert (echo["priceType"], echo["basePrice"], echo["creditsPerUse"]) == ("pay_per_use", None, 1)
     assert echo["inputSchema"]["required"] == ["prompt"]
     assert echo["createdAt"] == "2025-10-09T08:53:20.000Z"
     assert echo["ratingAvg"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("words", "slug"),
+    [
+        *(("outline", "outline-writer"), ("提纲", "outline-writer"), ("outl", "outline-writer")),
+        *(("poster", "poster-maker"), ("海报", "poster-maker"), ("POST", "poster-maker")),
+        *(("sound", "soundscape"), ("music", "soundscape"), ("音乐", "soundscape"), ("mus", "soundscape")),
+        *(("video", "clip-maker"), ("clip", "clip-maker"), ("短片", "clip-maker"), ("vid", "clip-maker")),
+    ],
+)
+async def test_the_houses_agents_are_found_in_either_language(site: Site, words: str, slug: str) -> None:
+    site.db.transact(seeds.seed, now_ms=NOW, development=False)
+    assert await site.slugs(f"?search={words}") == [slug]
+    got = await site.get(f"/api/agents/search?q={words}")
+    assert [agent["slug"] for agent in got.body["agents"]] == [slug]
 
 
 async def test_filters_orders_and_pages_come_from_the_query(site: Site) -> None:

@@ -1,6 +1,7 @@
 """What a fresh marketplace holds: categories, and agents that run without any key.
 
 Ids are fixed, so that every installation has the same ones. Changing what an agent runs makes a new version of it.
+Descriptions and tags are what search looks into, so both speak Chinese and English.
 """
 
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ _TOOLS = SeedCategory(id=_id(0x105), slug="tools", name_zh="开发工具", name_
 
 CATEGORIES: Final = (_WRITING, _IMAGE, _AUDIO, _VIDEO, _TOOLS)
 
-_LOCAL: Final = {"本地运行": _id(0x201)}
+_LOCAL: Final = {"本地运行": _id(0x201), "local": _id(0x20B)}
 
 AGENTS: Final = (
     SeedAgent(
@@ -98,7 +99,10 @@ AGENTS: Final = (
         kind="text",
         category=_WRITING,
         name="提纲写手",
-        description="把一个想法变成条理清晰的写作提纲，适合文章、演讲、课程和方案，几秒完成。",
+        description=(
+            "把一个想法变成条理清晰的写作提纲，适合文章、演讲、课程和方案，几秒完成。 "
+            "Turns one idea into a clear outline for an article, a talk, a course or a plan, in seconds."
+        ),
         detailed_description=(
             "输入一句话的主题，得到分节的提纲：每节有要点和写作提示，可直接展开成文。支持中文与英文，"
             "在本机运行，内容不会离开服务器。\n\n"
@@ -106,7 +110,7 @@ AGENTS: Final = (
             " section comes with its points and a hint for writing it out. It runs locally, in Chinese and English."
         ),
         capabilities=("提纲", "写作", "头脑风暴"),
-        tags={"写作": _id(0x202), "提纲": _id(0x203), **_LOCAL},
+        tags={"写作": _id(0x202), "writing": _id(0x20C), "提纲": _id(0x203), "outline": _id(0x20D), **_LOCAL},
         credits_per_use=2,
         provider="local-text",
         schemas=schemas.TEXT,
@@ -117,7 +121,10 @@ AGENTS: Final = (
         kind="image",
         category=_IMAGE,
         name="海报工坊",
-        description="根据一句描述绘制海报、封面或图案，可指定标题、配色和画面，同一种子结果一致。",
+        description=(
+            "根据一句描述绘制海报、封面或图案，可指定标题、配色和画面，同一种子结果一致。 "
+            "Draws a poster, a cover or a pattern from one sentence; the same seed gives the same picture."
+        ),
         detailed_description=(
             "描述想要的气氛与内容，选择样式、画面和配色，得到一张高清 PNG。标题支持中文；"
             "填入随机种子即可复现同一张图。\n\n"
@@ -125,7 +132,7 @@ AGENTS: Final = (
             " add a title and a subtitle. The same seed always gives the same picture. It runs locally."
         ),
         capabilities=("海报", "封面", "图案"),
-        tags={"海报": _id(0x204), "设计": _id(0x205), **_LOCAL},
+        tags={"海报": _id(0x204), "poster": _id(0x20E), "设计": _id(0x205), "design": _id(0x20F), **_LOCAL},
         credits_per_use=5,
         provider="local-image",
         schemas=schemas.IMAGE,
@@ -136,7 +143,10 @@ AGENTS: Final = (
         kind="audio",
         category=_AUDIO,
         name="声音风景",
-        description="按情绪、速度和时长合成一段原创背景音乐，适合视频、播客和专注时刻。",
+        description=(
+            "按情绪、速度和时长合成一段原创背景音乐，适合视频、播客和专注时刻。 "
+            "Composes an original music bed from a mood, a tempo and a length: sound for films, podcasts and focus."
+        ),
         detailed_description=(
             "写下想要的氛围，选择情绪、速度与时长，得到一段原创的背景音乐（WAV、Opus 或 AAC）。"
             "装有语音组件时，还可以把文字读出来。\n\n"
@@ -144,7 +154,7 @@ AGENTS: Final = (
             " Where the speech component is installed it can also read a text aloud. It runs locally."
         ),
         capabilities=("背景音乐", "氛围音", "语音"),
-        tags={"音乐": _id(0x206), "配乐": _id(0x207), **_LOCAL},
+        tags={"音乐": _id(0x206), "music": _id(0x210), "配乐": _id(0x207), "sound": _id(0x211), **_LOCAL},
         credits_per_use=4,
         provider="local-audio",
         schemas=schemas.AUDIO,
@@ -155,14 +165,17 @@ AGENTS: Final = (
         kind="video",
         category=_VIDEO,
         name="短片工坊",
-        description="把一句话变成带配乐的动态短片，MP4 格式，可选尺寸、时长、画面和配色。",
+        description=(
+            "把一句话变成带配乐的动态短片，MP4 格式，可选尺寸、时长、画面和配色。 "
+            "Turns one sentence into a moving video clip with a score of its own, as MP4 in three sizes."
+        ),
         detailed_description=(
             "输入主题，选择画面、配色和情绪，得到一段带原创配乐的 MP4 短片，可直接用作片头或社交媒体背景。\n\n"
             "Clip Maker turns one sentence into a moving clip with its own music: an MP4 with H.264 and AAC, 2 to 20"
             " seconds long, in three sizes. It runs locally."
         ),
         capabilities=("短片", "片头", "动态背景"),
-        tags={"短视频": _id(0x208), "片头": _id(0x209), **_LOCAL},
+        tags={"短视频": _id(0x208), "video": _id(0x212), "片头": _id(0x209), "clip": _id(0x213), **_LOCAL},
         credits_per_use=10,
         provider="local-video",
         schemas=schemas.VIDEO,
@@ -176,13 +189,16 @@ ECHO: Final = SeedAgent(
     kind="text",
     category=_TOOLS,
     name="回声",
-    description="原样返回输入的提示词，可设定延迟、步数与失败方式，用于开发和测试。",
+    description=(
+        "原样返回输入的提示词，可设定延迟、步数与失败方式，用于开发和测试。 "
+        "Gives the prompt back, as slowly and as unreliably as asked, for development and tests."
+    ),
     detailed_description=(
         "Echo gives the prompt back, as slowly and as unreliably as its config asks: `delayMs` (in all), `steps`,"
         " `fail` (`transient` or `permanent`) and `failTimes`. It exists in development only."
     ),
     capabilities=("测试",),
-    tags={"测试": _id(0x20A), **_LOCAL},
+    tags={"测试": _id(0x20A), "test": _id(0x214), **_LOCAL},
     credits_per_use=1,
     provider="echo",
     schemas=schemas.ECHO,
