@@ -118,6 +118,11 @@ class Books:
         row = self._db.execute(f"SELECT id FROM trades WHERE {condition}", tuple(key.values())).fetchone()
         return self._whole(row["id"]) if row else None
 
+    def find_paid(self, *, payment_no: str) -> Trade | None:
+        """A trade by any of its payments: one that was paid twice has two."""
+        row = self._db.execute("SELECT trade_id FROM payments WHERE payment_no = ?", (payment_no,)).fetchone()
+        return self._whole(row["trade_id"]) if row else None
+
     def find_refund(self, *, provider: str, refund_no: str) -> tuple[Trade, Refund] | None:
         """A refund by the number that the merchant gave it."""
         row = self._db.execute(

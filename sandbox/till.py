@@ -61,6 +61,9 @@ class Till:
         """A trade by either number; the gateway's own one counts if both are given. Denied `absent`."""
         named = {"trade_no": trade_no} if trade_no else {"order_no": order_no}
         found = self.books.find(provider=provider, **named)
+        if found is None and trade_no:
+            paid = self.books.find_paid(payment_no=trade_no)
+            found = paid if paid and paid.provider == provider else None
         # Alipay has not heard of a trade before its payer has seen it.
         if found is None or (provider == "alipay" and self.state(found) == "unseen"):
             raise Denied("absent")

@@ -107,7 +107,7 @@ def test_stray_money_goes_back_once(office: Office, kind: str) -> None:
     assert office.counter.messages(PAYMENTS_RETURN.name) == [f'{{"caseId":"{case.id}"}}']
     with ThreadPoolExecutor(4) as threads:
         said = [one for one in threads.map(office.work, [case.id] * 8) if one]
-    assert said == [Said(succeeded=True)]
+    assert said == [Said(succeeded=True, amount_fen=case.amount_fen)]
     (wanted,) = office.vault.paid_back.values()
     assert (wanted.order_no, wanted.payment_no, wanted.amount_fen) == (case.order_no, case.payment_no, case.amount_fen)
     assert "核对" not in wanted.reason
@@ -133,7 +133,7 @@ def test_a_worker_that_died_is_followed_by_one_that_asks_first(office: Office) -
     assert office.counter.db.transact(resolutions.claim, case_id=case.id, lease_ms=LEASE_MS)
     assert office.work(case.id) is None, "someone may still be at it"
     office.hasten(case.id, by_ms=LEASE_MS)
-    assert office.work(case.id) == Said(succeeded=True)
+    assert office.work(case.id) == Said(succeeded=True, amount_fen=case.amount_fen)
     assert office.vault.asked == ["query", "refund"]
 
 
@@ -181,7 +181,7 @@ def test_nothing_is_lost_while_the_gateway_is_not_set_up(office: Office) -> None
     said = returning.send_back(office.counter.db, gateways={}, case_id=case.id, lease_ms=LEASE_MS)
     assert said == Said(succeeded=None, error="GATEWAY_MISSING")
     office.hasten(case.id, by_ms=10 * MINUTE_MS)
-    assert office.work(case.id) == Said(succeeded=True)
+    assert office.work(case.id) == Said(succeeded=True, amount_fen=case.amount_fen)
 
 
 @pytest.mark.parametrize("kind", ["wrong_amount", "double_payment"])

@@ -13,6 +13,7 @@ from atelier.orders.payment_models import CASES, FINDINGS
 from atelier.payments import reports
 from atelier.payments.reports import Wanted
 from tests.reconciliation.books import Shop, back_line, day, noon
+from tests.reconciliation.strays import sent_back
 
 CROWD = 3_000
 TABLES = ("orders", "refunds", "payment_findings", "payment_cases")
@@ -95,6 +96,7 @@ def _finding(number: int) -> dict[str, Any]:
 
 
 def _case(number: int) -> dict[str, Any]:
+    has_gone = number % 2 == 0
     return {
         "id": f"c{number}",
         "case_key": f"late_payment:alipay:{number}",
@@ -104,8 +106,12 @@ def _case(number: int) -> dict[str, Any]:
         "order_no": f"N{number}",
         "payment_no": f"P{number}",
         "details": {},
+        "resolution": "refunded" if has_gone else "credited",
+        "refund_no": f"case-c{number}" if has_gone else None,
+        "amount_fen": 1,
         "created_ms": noon(4),
         "resolved_ms": noon(4),
+        "bill_day": day(4 + number % 10) if has_gone else None,
     }
 
 
@@ -122,6 +128,9 @@ def crowded(shop: Shop) -> Shop:
     sold = shop.sold()
     shop.there.write(back_line(shop.there.trades[sold.order_no], refund_no="R", fen=1, at_ms=noon(3)))
     shop.give_back(sold, fen=2, at_ms=noon(3) - 1)
+    for told in (True, False):
+        shop.there.write(sent_back(shop, told=told)[1])
+    sent_back(shop, at_ms=noon(3) - 1)
     shop.due(shop.order(ago=0))
     shop.due(shop.order(ago=0), expires_ms=1)
     return shop

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from atelier.gateways.port import ProviderName
 from atelier.kernel.clock import MINUTE_MS
 from atelier.orders import states
+from tests.reconciliation import strays
 from tests.reconciliation.books import CREDITS, PROVIDERS, Row, Shop, back_line, day, noon, paid_line
 
 PER_TEST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-MENDED = ("credited", "late", "refunded")
+MENDED = ("credited", "late", "refunded", "returned")
 
 
 def told(shop: Shop, provider: ProviderName, fen: int) -> None:
@@ -86,9 +87,28 @@ def paid_back_nowhere(shop: Shop, provider: ProviderName, fen: int) -> None:
     shop.give_back(shop.sold(fen=fen, provider=provider), fen=fen, at_ms=noon(3) - 2 * MINUTE_MS)
 
 
+def sent_back(shop: Shop, provider: ProviderName, fen: int) -> None:
+    kind = strays.STRAY[fen % len(strays.STRAY)]
+    shop.books[provider].write(strays.sent_back(shop, kind, provider, fen=fen)[1])
+
+
+def sent_back_untold(shop: Shop, provider: ProviderName, fen: int) -> None:
+    shop.books[provider].write(strays.sent_back(shop, provider=provider, fen=fen, told=False)[1])
+
+
+def sent_back_nowhere(shop: Shop, provider: ProviderName, fen: int) -> None:
+    strays.sent_back(shop, provider=provider, fen=fen, at_ms=noon(3) - 2 * MINUTE_MS)
+
+
+def sent_back_too_much(shop: Shop, provider: ProviderName, fen: int) -> None:
+    _case, line = strays.sent_back(shop, provider=provider, fen=fen)
+    shop.books[provider].bills[day(3)].insert(0, replace(line, amount_fen=line.amount_fen + 3))
+
+
 FATES: Sequence[Callable[[Shop, ProviderName, int], None]] = (
     *(told, lost, late, unpaid, too_little, changed, phantom, double, stranger),
     *(paid_back, paid_back_untold, paid_back_by_hand, paid_back_nowhere),
+    *(sent_back, sent_back_untold, sent_back_nowhere, sent_back_too_much),
 )
 LIVES = st.lists(
     st.tuples(st.sampled_from(FATES), st.sampled_from(PROVIDERS), st.integers(1, 9_999)), min_size=1, max_size=9
@@ -126,10 +146,11 @@ def test_books_agree_to_the_fen_or_a_case_names_the_rest(
 def assert_explained(shop: Shop) -> None:
     """What the gateways' books say is what ours say and what the findings say that is not mended."""
     cases = {case["id"] for case in shop.cases() if case["state"] == "open"}
+    gone = {case["id"] for case in shop.cases() if case["resolution"] == "refunded"}
     for provider in PROVIDERS:
         ids = {row["id"] for row in shop.statements(provider).values()}
         found = [one for one in shop.findings() if one["statement_id"] in ids]
-        left = [one for one in found if one["outcome"] not in MENDED]
+        left = [one for one in found if one["outcome"] not in MENDED and one["case_id"] not in gone]
         assert all(one["case_id"] in cases for one in left), "what is not mended is for a person"
         bill = [line for lines in shop.books[provider].bills.values() for line in lines]
         orders, refunds = _booked(shop, provider)
@@ -154,4 +175,6 @@ def _booked(shop: Shop, provider: str) -> tuple[list[int], list[int]]:
     rows = shop.everything()
     paid = [row["amount_fen"] for row in rows["orders"] if mine(row) and row["state"] not in states.UNPAID]
     back = [row["amount_fen"] for row in rows["refunds"] if mine(row) and row["state"] == states.SUCCEEDED]
-    return paid, back
+    # Stray money that has gone back is of both kinds.
+    gone = [case["amount_fen"] for case in shop.cases() if mine(case) and case["resolution"] == "refunded"]
+    return paid + gone, back + gone

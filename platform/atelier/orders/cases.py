@@ -15,6 +15,8 @@ C = CASES.c
 OPEN: Final = "open"
 RESOLVED: Final = "resolved"
 ACCEPTED: Final = "accepted"
+# Money that came, and that no order was paid with.
+STRAY_MONEY: Final = ("unknown_order", "wrong_amount", "double_payment")
 
 Kind = Literal[
     "unknown_order",  # paid, for an order that is not ours
@@ -77,6 +79,13 @@ def open_once(session: Session, new: NewCase, *, now_ms: int) -> str:
             raise Again from error  # Someone has opened it meanwhile: the next look sees it.
         raise
     return new.id
+
+
+def find_stray(session: Session, *, provider: str, order_no: str, payment_no: str) -> tuple[str, str] | None:
+    """Kind and id of the case of this money, if it has one: it keeps it, whatever becomes of its order later."""
+    same = (C.order_no == order_no, C.payment_no == payment_no, C.provider == provider, C.kind.in_(STRAY_MONEY))
+    row = session.connection().execute(select(C.kind, C.id).where(*same).order_by(C.id).limit(1)).one_or_none()
+    return (row.kind, row.id) if row else None
 
 
 def settle_by_itself(session: Session, *, kind: Kind, provider: str, key: str, resolution: str, now_ms: int) -> bool:

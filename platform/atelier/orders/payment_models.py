@@ -49,6 +49,7 @@ class CaseRow(Base):
     credits     what the user was given for it
     due_ms      when the gateway is to be asked (database clock), while its money is going back
     error       what the gateway said when it would not
+    bill_day    the day of the gateway's bill that names what went back, once that bill was compared
     """
 
     __tablename__ = "payment_cases"
@@ -57,6 +58,7 @@ class CaseRow(Base):
         Index("ix_payment_cases_state", "state", "id"),
         Index("ix_payment_cases_order", "order_no", "id"),
         Index("ix_payment_cases_due", "due_ms", "id"),
+        Index("ix_payment_cases_bill", "provider", "resolution", "bill_day", "resolved_ms", "id"),
         UniqueConstraint("refund_no"),
         CheckConstraint("state IN ('open', 'returning', 'resolved')", name="state"),
         CheckConstraint("(state = 'returning') = (due_ms IS NOT NULL)", name="due"),
@@ -84,6 +86,7 @@ class CaseRow(Base):
     error: Mapped[str | None] = mapped_column(Key(64))
     created_ms: Mapped[int] = mapped_column(Millis)
     resolved_ms: Mapped[int | None] = mapped_column(Millis)
+    bill_day: Mapped[str | None] = mapped_column(Key(10))
 
 
 class StatementRow(Base):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from atelier.contracts import outbox
@@ -22,6 +22,7 @@ from atelier.orders.payment_models import CASES
 
 C = CASES.c
 RETURNING: Final = "returning"
+REFUND_PREFIX: Final = "case-"
 CREDITED: Final = "credited"
 REFUNDED: Final = "refunded"
 DISMISSED: Final = "dismissed"
@@ -72,9 +73,16 @@ def find(session: Session, *, case_id: str) -> Case | None:
     return _one(session, C.id == case_id)
 
 
-def find_by_refund(session: Session, *, refund_no: str) -> Case | None:
-    """The case whose money goes back under this number."""
-    return _one(session, C.refund_no == refund_no)
+def refund_no(case_id: str) -> str:
+    """What names the money of a case to its gateway: one number, so that it goes back once."""
+    return f"{REFUND_PREFIX}{case_id}"
+
+
+def lock_by_refund(session: Session, *, provider: str, order_no: str, refund_no: str) -> Case | None:
+    """The case whose money goes back, or was to go back, under this number for this order; locked as by `lock`."""
+    if not refund_no.startswith(REFUND_PREFIX):
+        return None
+    return _one(session, and_(C.refund_no == refund_no, C.provider == provider, C.order_no == order_no), locked=True)
 
 
 def lock(session: Session, *, case_id: str) -> Case | None:

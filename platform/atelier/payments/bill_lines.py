@@ -1,27 +1,32 @@
 """Lines of a bill beside our books: which of them fit, and what is done about the others.
 
 A payment that we don't know is settled like any other; a refund that we don't know is settled as if its notice came.
+The refund of a case is known by the case: its number says which.
 Everything else that differs opens a case. What was done is written down in the transaction that does it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from atelier.gateways.port import BillLine
-from atelier.orders import cases, statements, states
+from atelier.orders import cases, resolutions, statements, states
 from atelier.orders import service as orders
 from atelier.orders.cases import NewCase
 from atelier.orders.models import ORDERS, REFUNDS
+from atelier.orders.payment_models import CASES
+from atelier.orders.resolutions import Case
 from atelier.orders.service import Order
 from atelier.orders.statements import NewFinding, Statement
-from atelier.payments import refund_notices, settlement
+from atelier.payments import refund_notices, returning, settlement
+from atelier.payments.returning import Said
 from atelier.payments.settlement import Payment, Settled, SettlementIds
 
 O = ORDERS.c  # noqa: E741 - the table's initial, as everywhere
 R = REFUNDS.c
+C = CASES.c
 CURRENCY = "CNY"
 KNOWN = "known"
 
@@ -30,12 +35,16 @@ def unfit(session: Session, lines: Sequence[BillLine], *, provider: str) -> list
     """Those lines of which our books say nothing, or something else."""
     payments = {line.order_no: None for line in lines if line.kind == "payment"}
     refunds = {line.refund_no: None for line in lines if line.kind == "refund"}
+    returns = _returns(lines)
     paid = select(O.order_no, O.payment_no, O.amount_fen).where(O.order_no.in_(payments), O.provider == provider)
     back = select(R.refund_no, R.amount_fen).where(
         R.refund_no.in_(refunds), R.provider == provider, R.state == states.SUCCEEDED
     )
     booked: set[tuple[Any, ...]] = {tuple(row) for row in session.connection().execute(paid)}
     returned: set[tuple[Any, ...]] = {tuple(row) for row in session.connection().execute(back)} if refunds else set()
+    if returns:
+        went = select(C.refund_no, C.amount_fen).where(*_went(returns, provider=provider))
+        returned |= {tuple(row) for row in session.connection().execute(went)}
     return [
         line
         for line in lines
@@ -57,6 +66,9 @@ def mark(session: Session, lines: Sequence[BillLine], *, provider: str, day: str
     if refunds:
         named = update(REFUNDS).where(R.provider == provider, R.refund_no.in_(refunds), R.bill_day.is_(None))
         session.connection().execute(named.where(R.state == states.SUCCEEDED).values(bill_day=day))
+    if returns := _returns(lines):
+        went = update(CASES).where(*_went(returns, provider=provider), C.bill_day.is_(None))
+        session.connection().execute(went.values(bill_day=day))
 
 
 def book_payment(
@@ -90,6 +102,10 @@ def book_refund(
     session: Session, line: BillLine, *, statement: Statement, ids: SettlementIds, finding_id: str, now_ms: int
 ) -> Settled:
     """Settle a refund that does not fit; `known` if it fits by now."""
+    assert line.refund_no is not None, "it is a refund"
+    named = {"provider": statement.provider, "order_no": line.order_no, "refund_no": line.refund_no}
+    if case := resolutions.lock_by_refund(session, **named):
+        return _book_return(session, line, case, statement=statement, ids=ids, finding_id=finding_id, now_ms=now_ms)
     fact = {
         "payment_no": line.payment_no,
         "refund_no": line.refund_no,
@@ -107,6 +123,44 @@ def book_refund(
         kind = "refund_missing_here" if ours_fen is None else "refund_differs"
         _note(session, line, settled, statement=statement, finding=(finding_id, kind, ours_fen), now_ms=now_ms)
     return settled
+
+
+def _book_return(
+    session: Session,
+    line: BillLine,
+    case: Case,
+    *,
+    statement: Statement,
+    ids: SettlementIds,
+    finding_id: str,
+    now_ms: int,
+) -> Settled:
+    said = Said(succeeded=True, amount_fen=line.amount_fen)
+    settled = returning.conclude(session, case_id=case.id, said=said, new_id=ids.case_id, now_ms=now_ms)
+    mark(session, [line], provider=statement.provider, day=statement.day)
+    was_told = settled.outcome != returning.RETURNED
+    after = resolutions.find(session, case_id=case.id)
+    ours_fen = after.amount_fen if after and was_told and after.resolution == resolutions.REFUNDED else None
+    kind = "refund_differs" if was_told else "refund_missing_here"
+    _note(session, line, settled, statement=statement, finding=(finding_id, kind, ours_fen), now_ms=now_ms)
+    return settled
+
+
+def _returns(lines: Sequence[BillLine]) -> set[tuple[str, str]]:
+    """Numbers of refunds and orders of the lines that are of cases."""
+    return {
+        (line.refund_no, line.order_no)
+        for line in lines
+        if line.refund_no and line.refund_no.startswith(resolutions.REFUND_PREFIX)
+    }
+
+
+def _went(returns: set[tuple[str, str]], *, provider: str) -> tuple[ColumnElement[bool], ...]:
+    """The cases of these whose money has gone back."""
+    numbers, orders_of = (sorted({one[part] for one in returns}) for part in (0, 1))
+    # A number is one case's, and so of one order: the pairs need not be compared.
+    named = (C.refund_no.in_(numbers), C.order_no.in_(orders_of), C.provider == provider)
+    return (*named, C.resolution == resolutions.REFUNDED)
 
 
 def _differs(

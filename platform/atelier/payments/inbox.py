@@ -124,11 +124,10 @@ def _closed(session: Session, event: Event, _ids: SettlementIds, now_ms: int) ->
 
 def _refund(session: Session, event: Event, ids: SettlementIds, now_ms: int) -> Settled:
     number = event.fact.get("refund_no")
-    case = resolutions.find_by_refund(session, refund_no=number) if number else None
-    if case is not None and case.provider == event.provider:
+    named = {"provider": event.provider, "order_no": event.order_no}
+    if number and (case := resolutions.lock_by_refund(session, **named, refund_no=number)):
         said = returning.said_by_notice(event.fact)
-        ended = returning.conclude(session, case_id=case.id, said=said, now_ms=now_ms)
-        return Settled(outcome="returned" if ended else "known", case_id=case.id)
+        return returning.conclude(session, case_id=case.id, said=said, new_id=ids.case_id, now_ms=now_ms)
     return refund_notices.settle(
         session, provider=event.provider, order_no=event.order_no, fact=event.fact, ids=ids, now_ms=now_ms
     )

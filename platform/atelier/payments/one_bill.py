@@ -140,7 +140,7 @@ class OneBill:
             statements.of_days, provider=self.held.provider, wanted=unseen.around(self.held.day)
         )
         known[self.held.day] = self.held
-        for find, edge_ms in ((unseen.payments, unseen.PAYMENT_EDGE_MS), (unseen.refunds, unseen.REFUND_EDGE_MS)):
+        for find, edge_ms in unseen.EDGES_MS:
             span = unseen.span(self.held.day, known, edge_ms=edge_ms)
             while found := self._unseen(find, span):
                 for one in found:

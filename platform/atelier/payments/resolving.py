@@ -26,8 +26,6 @@ from atelier.payments.settlement import REFUND_REF_TYPE, SettlementIds
 
 REF_TYPE: Final = "case"
 Resolution = Literal["refund_payment", "credit", "accept_refund", "dismiss"]
-# Money that came, and that no order was paid with.
-STRAY_MONEY: Final = frozenset({"unknown_order", "wrong_amount", "double_payment"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +72,10 @@ def resolve(session: Session, decision: Decision, *, now_ms: int) -> Resolved:
     return Resolved(case=after, account=account)
 
 
-def refund_no(case_id: str) -> str:
-    """What names the money of a case to its gateway: one number, so that it goes back once."""
-    return f"case-{case_id}"
-
-
 def _refund(session: Session, case: Case, decision: Decision, now_ms: int) -> None:
     if case.payment_no is None or not case.amount_fen or not _is_stray(session, case):
         raise ResolutionUnsuitable
-    number = refund_no(case.id)
+    number = resolutions.refund_no(case.id)
     resolutions.send_back(session, case, refund_no=number, note=decision.note, by=decision.admin_id, now_ms=now_ms)
 
 
@@ -142,7 +135,7 @@ _CARRIED_OUT: Any = {"refund_payment": _refund, "credit": _credit, "accept_refun
 
 def _is_stray(session: Session, case: Case) -> bool:
     """Whether the money belongs to nothing: what an order was paid with goes back by a refund of that order."""
-    if case.kind not in STRAY_MONEY or case.payment_no is None:
+    if case.kind not in cases.STRAY_MONEY or case.payment_no is None:
         return False
     return orders.find_by_payment(session, provider=case.provider, payment_no=case.payment_no) is None
 

@@ -163,6 +163,9 @@ def _case(
     now_ms: int,
     resolution: str | None = None,
 ) -> Settled:
+    named = {"provider": paid.provider, "order_no": paid.order_no, "payment_no": paid.payment_no}
+    if kind in cases.STRAY_MONEY and (known := cases.find_stray(session, **named)):
+        return Settled(outcome=known[0], case_id=known[1], order=order)
     new = NewCase(
         id=ids.case_id,
         kind=kind,

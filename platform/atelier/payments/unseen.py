@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, not_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.kernel.clock import DAY_MS, HOUR_MS
-from atelier.orders import cases, days, statements, states
+from atelier.orders import cases, days, resolutions, statements, states
 from atelier.orders import service as orders
 from atelier.orders.cases import NewCase
 from atelier.orders.models import ORDERS, REFUNDS
@@ -22,6 +22,7 @@ from atelier.orders.statements import NewFinding, Statement
 
 O = ORDERS.c  # noqa: E741 - the table's initial, as everywhere
 R = REFUNDS.c
+C = CASES.c
 BACK_DAYS = 7
 PAYMENT_EDGE_MS = HOUR_MS
 REFUND_EDGE_MS = 12 * HOUR_MS
@@ -29,16 +30,17 @@ REFUND_EDGE_MS = 12 * HOUR_MS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unseen:
-    """A payment of ours, or with its number a refund, that no bill names."""
+    """A payment of ours, or with its number a refund, that no bill names. `case_id`: stray money went back by it."""
 
     id: str
     order_no: str
-    order_id: str
-    user_id: str
+    order_id: str | None
+    user_id: str | None
     payment_no: str
     amount_fen: int
     at_ms: int
     refund_no: str | None = None
+    case_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +99,31 @@ def refunds(session: Session, *, provider: str, span: Span, limit: int) -> list[
     return [Unseen(**row) for row in session.connection().execute(wanted.limit(limit)).mappings()]
 
 
+def returns(session: Session, *, provider: str, span: Span, limit: int) -> list[Unseen]:
+    """Cases whose money went back and that no bill names, the oldest first."""
+    columns = (C.id, C.order_no, C.order_id, C.user_id, C.payment_no, C.amount_fen, C.refund_no, C.id.label("case_id"))
+    wanted = select(*columns, C.resolved_ms.label("at_ms")).where(
+        _returned(provider), C.bill_day.is_(None), _within(C.resolved_ms, C.id, span)
+    )
+    rows = session.connection().execute(wanted.order_by(C.resolved_ms, C.id).limit(limit)).mappings()
+    return [Unseen(**row) for row in rows]
+
+
+# What is looked for, and how far from its own day a bill may name it.
+EDGES_MS = ((payments, PAYMENT_EDGE_MS), (refunds, REFUND_EDGE_MS), (returns, REFUND_EDGE_MS))
+
+
 def judge(session: Session, one: Unseen, *, statement: Statement, case_id: str, finding_id: str, now_ms: int) -> bool:
     """Open a case, unless a bill names it after all; whether there is one now."""
-    orders.lock_by_id(session, order_id=one.order_id)
+    if one.case_id:
+        resolutions.lock(session, case_id=one.case_id)
+    elif one.order_id:
+        orders.lock_by_id(session, order_id=one.order_id)
     if day := _named(session, one):
         table = REFUNDS if one.refund_no else ORDERS
         session.connection().execute(update(table).where(table.c.id == one.id).values(bill_day=day))
         return False
+    details = {"day": statement.day, "refundNo": one.refund_no}
     new = NewCase(
         id=case_id,
         kind="missing_in_bill",
@@ -114,7 +134,7 @@ def judge(session: Session, one: Unseen, *, statement: Statement, case_id: str, 
         user_id=one.user_id,
         payment_no=one.payment_no,
         amount_fen=one.amount_fen,
-        details={"day": statement.day, "refundNo": one.refund_no},
+        details=details | {"caseId": one.case_id} if one.case_id else details,
     )
     opened = cases.open_once(session, new, now_ms=now_ms)
     kind = "refund_missing_in_bill" if one.refund_no else "missing_in_bill"
@@ -138,14 +158,16 @@ def totals(session: Session, *, provider: str, day: str) -> dict[str, int]:
     """What we have booked of that which the day's bill names."""
     paid = select(func.count(), func.coalesce(func.sum(O.amount_fen), 0))
     back = select(func.count(), func.coalesce(func.sum(R.amount_fen), 0))
+    stray = select(func.count(), func.coalesce(func.sum(C.amount_fen), 0))
     connection = session.connection()
     payments, payments_fen = connection.execute(paid.where(O.provider == provider, O.bill_day == day)).one()
     refunds, refunds_fen = connection.execute(back.where(R.provider == provider, R.bill_day == day)).one()
+    strays, strays_fen = connection.execute(stray.where(_returned(provider), C.bill_day == day)).one()
     return {
         "payments": payments,
         "payments_fen": int(payments_fen),
-        "refunds": refunds,
-        "refunds_fen": int(refunds_fen),
+        "refunds": refunds + strays,
+        "refunds_fen": int(refunds_fen) + int(strays_fen),
     }
 
 
@@ -154,7 +176,9 @@ def any_booked(session: Session, *, provider: str, day: str) -> bool:
     begin_ms = days.begin_ms(day)
     paid = select(O.id).where(O.provider == provider, O.paid_ms >= begin_ms, O.paid_ms < begin_ms + DAY_MS)
     back = select(R.id).where(R.provider == provider, R.finished_ms >= begin_ms, R.finished_ms < begin_ms + DAY_MS)
-    found = (session.connection().execute(one.limit(1)).scalar_one_or_none() for one in (paid, back))
+    stray = select(C.id).where(_returned(provider), C.bill_day.is_(None))
+    stray = stray.where(C.resolved_ms >= begin_ms, C.resolved_ms < begin_ms + DAY_MS)
+    found = (session.connection().execute(one.limit(1)).scalar_one_or_none() for one in (paid, back, stray))
     return any(one is not None for one in found)
 
 
@@ -172,6 +196,11 @@ def _named(session: Session, one: Unseen) -> str | None:
     )
     day: str | None = session.connection().execute(named).scalar_one_or_none()
     return day
+
+
+def _returned(provider: str) -> ColumnElement[bool]:
+    # What had only been unclear, and was found to be refunded, has no number of its own.
+    return and_(C.provider == provider, C.resolution == resolutions.REFUNDED, C.refund_no.is_not(None))
 
 
 def _within(moment: ColumnElement[int], key: ColumnElement[str], span: Span) -> ColumnElement[bool]:
