@@ -63,6 +63,8 @@ CODES: Mapping[str, Sentence] = {
     "AGENT_IS_FREE": Sentence("该Agent免费，无需购买", "This agent is free, there is nothing to buy"),
     "AGENT_IS_PAID_PER_USE": Sentence("该Agent按次计费，无需购买", "This agent is paid per use, you need not buy it"),
     "SUBSCRIPTION_TOO_LONG": Sentence("订阅最多可续至三年后", "A subscription can reach three years ahead at most"),
+    "NOT_A_SUBSCRIPTION": Sentence("该Agent不按订阅出售", "This agent is not sold as a subscription"),
+    "NOT_SUBSCRIBED": Sentence("您没有该Agent的有效订阅", "You have no subscription of this agent that runs"),
     "PACKAGE_NOT_FOUND": Sentence("套餐不存在", "There is no such package"),
     "PAYMENT_METHOD_UNSUPPORTED": Sentence("不支持的支付方式", "This payment method is not supported"),
     "AMOUNT_INVALID": Sentence("金额无效", "This is not an amount of money"),

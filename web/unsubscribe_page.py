@@ -22,7 +22,7 @@ CATEGORIES = {
     "sales": Sentence("Agent 销售通知", "sales of your agents"),
     "reviews": Sentence("用户评价通知", "what users say about your agents"),
     "projects": Sentence("项目协作通知", "projects and invitations"),
-    "subscriptions": Sentence("订阅到期通知", "subscriptions that end"),
+    "subscriptions": Sentence("订阅续订与到期通知", "subscriptions that are renewed or end"),
 }
 TITLE = Sentence("退订邮件", "Unsubscribe")
 QUESTION = Sentence("不再接收“{category}”邮件？", "Get no more e-mails about {category}?")

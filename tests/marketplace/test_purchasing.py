@@ -57,6 +57,8 @@ class TestBuying:
                 "isActive": True,
                 "expiresAt": None,
                 "createdAt": row["created_ms"],
+                "autoRenew": False,
+                "renewPrice": None,
             },
         }
         assert [(one.account_id, one.available) for one in bought.accounts] == [(user_id, 30), (creator, 35)]

@@ -5,12 +5,13 @@ from atelier.generation.events import credits_changed
 from atelier.kernel.clock import HOUR_MS
 from atelier.kernel.errors import Invalid
 from atelier.kernel.ids import new_id
-from atelier.marketplace import purchasing
+from atelier.marketplace import agreeing, purchasing
+from atelier.marketplace.agreeing import Agreement
 from atelier.marketplace.purchasing import Wish
 from web.live.service import LIVE
 from web.routing import IDEMPOTENCY_KEY, Call, Endpoint, Reply
 from web.schemas.model import PageQuery, Pagination
-from web.schemas.purchases import OwnedAnswer, PurchaseBody, PurchasedAnswer, PurchasesAnswer
+from web.schemas.purchases import AutoRenewBody, OwnedAnswer, PurchaseBody, PurchasedAnswer, PurchasesAnswer
 from web.spending import spender
 
 REPLAYED = {"Idempotency-Replayed": "true"}
@@ -34,6 +35,20 @@ async def purchase(call: Call) -> Reply:
     return Reply(PurchasedAnswer.model_validate(bought.answer), headers=REPLAYED if bought.replayed else None)
 
 
+async def set_auto_renew(call: Call) -> PurchasedAnswer:
+    """Say whether the caller's subscription of the agent is to be renewed by itself; again changes nothing."""
+    body: AutoRenewBody = call.body
+    agreement = Agreement(
+        # Who may not spend now can't agree to do so later; to end such an agreement is always allowed.
+        user_id=(spender(call) if body.auto_renew else call.user).user_id,
+        agent_id=call.path["agentId"],
+        auto_renew=body.auto_renew,
+        expected_price=body.expected_price,
+    )
+    mine = await call.services.db.transact(agreeing.agree, agreement, now_ms=call.now_ms)
+    return PurchasedAnswer.model_validate(purchasing.answer(mine))
+
+
 async def list_purchases(call: Call) -> PurchasesAnswer:
     """What the caller has bought."""
     query: PageQuery = call.query
@@ -50,6 +65,7 @@ def _wish(call: Call, body: PurchaseBody) -> Wish:
         agent_id=call.path["agentId"],
         expected_price=body.expected_price,
         renew=body.renew,
+        auto_renew=body.auto_renew,
         purchase_id=new_id(),
         transfer_id=new_id(),
         creator_share_id=new_id(),
@@ -76,10 +92,29 @@ ENDPOINTS = (
             "OWN_AGENT",
             "AGENT_IS_FREE",
             "AGENT_IS_PAID_PER_USE",
+            "NOT_A_SUBSCRIPTION",
             "SUBSCRIPTION_TOO_LONG",
             "EMAIL_UNVERIFIED",
         ),
         idempotent=True,
+        cache="no-store",
+    ),
+    Endpoint(
+        method="PUT",
+        path="/api/agents/{agentId}/purchase",
+        handler=set_auto_renew,
+        summary=("设置订阅自动续订", "Have a subscription renewed by itself, or not"),
+        tag="agents",
+        body=AutoRenewBody,
+        answer=PurchasedAnswer,
+        errors=(
+            "AGENT_NOT_FOUND",
+            "AGENT_ARCHIVED",
+            "NOT_SUBSCRIBED",
+            "NOT_A_SUBSCRIPTION",
+            "PRICE_CHANGED",
+            "EMAIL_UNVERIFIED",
+        ),
         cache="no-store",
     ),
     Endpoint(

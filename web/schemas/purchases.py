@@ -22,10 +22,29 @@ class PurchaseBody(Body):
     renew: bool = Field(
         False, description="pay for 30 more days of a subscription that still runs; needs an Idempotency-Key"
     )
+    auto_renew: bool | None = Field(
+        None,
+        description="whether the subscription is to be renewed by itself at this price or less; null leaves it as it "
+        "is, off at first",
+    )
+
+
+class AutoRenewBody(Body):
+    """Whether a subscription is to be renewed by itself. Who turns it on agrees to the present price."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"autoRenew": True, "expectedPrice": 100}]})
+
+    auto_renew: bool
+    expected_price: int | None = Field(
+        None, ge=0, le=PRICE_MAX, description="the price that the buyer saw; another one is answered by PRICE_CHANGED"
+    )
 
 
 class PurchaseAnswer(Answer):
-    """A purchase. `expiresAt` is null for what is bought for good."""
+    """A purchase. `expiresAt` is null for what is bought for good.
+
+    With `autoRenew` it is renewed from the balance within a day of its end, unless that costs more than `renewPrice`.
+    """
 
     id: str
     agent_id: str
@@ -33,6 +52,8 @@ class PurchaseAnswer(Answer):
     is_active: bool
     expires_at: Timestamp | None
     created_at: Timestamp
+    auto_renew: bool
+    renew_price: int | None
 
 
 class PurchasedAnswer(Answer):
@@ -84,6 +105,8 @@ class OwnedAnswer(PurchaseAnswer):
             "is_active": owned.is_active,
             "expires_at": one.expires_ms,
             "created_at": one.created_ms,
+            "auto_renew": owned.is_active and one.renew_price is not None,
+            "renew_price": one.renew_price if owned.is_active else None,
             "price": one.price,
             "agent": SoldAgentAnswer.of(owned.agent),
         }

@@ -1,10 +1,10 @@
 """Reading accounts. Nothing here ever selects a password hash."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from atelier.accounts.errors import UserNotFound
@@ -63,6 +63,14 @@ def identity(session: Session, *, user_id: str) -> IdentityRow | None:
         token_version=row.token_version,
         email_verified=row.email_verified_ms is not None,
     )
+
+
+def barred(session: Session, *, user_ids: Iterable[str], needs_verification: bool) -> frozenset[str]:
+    """Those of the users who may spend nothing: they were disabled, or have not proved their address and need to."""
+    hindrances = [User.status != "active"]
+    if needs_verification:
+        hindrances.append(User.email_verified_ms.is_(None))
+    return frozenset(session.scalars(select(User.id).where(User.id.in_(sorted(user_ids)), or_(*hindrances))))
 
 
 def is_revoked(session: Session, *, token_id: str) -> bool:

@@ -16,6 +16,7 @@ _PRICE_TYPE = "price_type IN ('free', 'one_time', 'subscription', 'pay_per_use')
 # COALESCE, because a CHECK that compares with NULL is unknown, and unknown passes: a missing price would be free.
 _PRICE_PER_USE = "price_type <> 'pay_per_use' OR COALESCE(credits_per_use, 0) >= 1"
 _PRICE_ONCE = "price_type NOT IN ('one_time', 'subscription') OR COALESCE(base_price, 0) >= 1"
+_RENEWED = "renew_price IS NULL OR (active_slot IS NOT NULL AND purchase_type = 'subscription')"
 
 
 class Category(Base):
@@ -134,8 +135,12 @@ class AgentPurchase(Base):
     """A user paid for an agent, once. `active_slot` is 1 for the one active purchase and NULL for ended ones.
 
     So the unique key allows one active purchase per user and agent, and any number of ended ones. Who renews a
-    subscription buys again: the earlier purchase ends, and the new one runs on from where it would have ended. `due_ms`
-    is when somebody has to look at it next, to remind the user or to end it.
+    subscription buys again: the earlier purchase ends, and the new one runs on from where it would have ended.
+    `follows_id` is the purchase whose place it took; being unique, it lets nothing be renewed twice. `due_ms` is when
+    somebody has to look at it next, to remind the user or to end it.
+
+    `renew_price` is the most that the user agreed to pay for a renewal by itself, NULL where there is to be none.
+    `renewal_told` are the obstacles to it that the user was told of, as bits; see `renewals.Obstacle`.
     """
 
     __tablename__ = "agent_purchases"
@@ -143,7 +148,9 @@ class AgentPurchase(Base):
         UniqueConstraint("user_id", "agent_id", "active_slot"),
         CheckConstraint("active_slot = 1", name="active_slot"),
         CheckConstraint("purchase_type IN ('one_time', 'subscription')", name="purchase_type"),
+        CheckConstraint(_RENEWED, name="renew_price"),
         Index(None, "agent_id", "created_ms"),
+        Index(None, "expires_ms", "id"),
         Index(None, "user_id", "id"),
     )
 
@@ -156,6 +163,9 @@ class AgentPurchase(Base):
     expires_ms: Mapped[int | None] = mapped_column(Millis)
     due_ms: Mapped[int | None] = mapped_column(Millis, index=True)
     ended_ms: Mapped[int | None] = mapped_column(Millis)
+    renew_price: Mapped[int | None] = mapped_column(Integer)
+    renewal_told: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    follows_id: Mapped[str | None] = mapped_column(Id(), unique=True)
     created_ms: Mapped[int] = mapped_column(Millis)
 
 

@@ -39,3 +39,15 @@ class SubscriptionTooLong(Refusal):
     """It would reach further ahead than subscriptions may."""
 
     code: ClassVar[str] = "SUBSCRIPTION_TOO_LONG"
+
+
+class NotASubscription(Refusal):
+    """Nothing is renewed of what is bought for good."""
+
+    code: ClassVar[str] = "NOT_A_SUBSCRIPTION"
+
+
+class NotSubscribed(Conflict):
+    """The user has no subscription of the agent that runs."""
+
+    code: ClassVar[str] = "NOT_SUBSCRIBED"

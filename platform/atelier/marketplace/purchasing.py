@@ -12,54 +12,47 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atelier.catalog import purchases
 from atelier.catalog.errors import AgentNotFound
 from atelier.catalog.purchases import Offer, Purchase
-from atelier.contracts import idempotency, oplog
+from atelier.contracts import idempotency
 from atelier.contracts.idempotency import Keyed
 from atelier.kernel import faults
 from atelier.kernel.clock import DAY_MS
-from atelier.kernel.database import Again, is_duplicate
-from atelier.ledger import service as ledger
-from atelier.ledger import shares
+from atelier.kernel.database import Again
 from atelier.ledger.errors import InsufficientCredits
 from atelier.ledger.posting import Posted
-from atelier.ledger.shares import Terms
+from atelier.marketplace import selling
 from atelier.marketplace.errors import (
     AgentIsFree,
     AgentIsPaidPerUse,
     AlreadyPurchased,
+    NotASubscription,
     OwnAgent,
     PriceChanged,
     SubscriptionTooLong,
 )
-from atelier.notifications import service as notifications
-from atelier.notifications.service import Notice
+from atelier.marketplace.selling import Sale, SaleIds
 
 AHEAD_MS_MAX = 3 * 365 * DAY_MS
 DONE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class Wish(SaleIds):
     """Someone wants an agent, for the price that they saw if they name one.
 
-    `renew` is to pay for more of a subscription that runs. The ids are made by the caller, so that running twice is one
-    purchase.
+    `renew` is to pay for more of a subscription that runs. `auto_renew` says whether it is to be renewed by itself from
+    then on, for the price of this purchase; None leaves that as it is with a subscription that runs, and off otherwise.
     """
 
     user_id: str
     agent_id: str
     expected_price: int | None
     renew: bool
-    purchase_id: str
-    transfer_id: str
-    creator_share_id: str
-    platform_share_id: str
-    notice_id: str
+    auto_renew: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,29 +67,24 @@ class Bought:
 def buy(session: Session, wish: Wish, *, keyed: Keyed | None, platform_percent: int, utc_offset_ms: int) -> Bought:
     """Buy the agent, or pay for 30 more days of it.
 
-    Raises AgentNotFound, OwnAgent, AgentIsFree, AgentIsPaidPerUse, AlreadyPurchased, PriceChanged, SubscriptionTooLong,
-    InsufficientCredits and IdempotencyKeyReused.
+    Raises AgentNotFound, OwnAgent, AgentIsFree, AgentIsPaidPerUse, AlreadyPurchased, PriceChanged, NotASubscription,
+    SubscriptionTooLong, InsufficientCredits and IdempotencyKeyReused.
     """
     if stored := idempotency.find(session, keyed):
         return Bought(answer=stored.answer, replayed=True)
     if done := purchases.stored(session, purchase_id=wish.purchase_id):
-        return Bought(answer=_answer(done))
+        return Bought(answer=answer(done))
     offer = _offer(session, wish)
     earlier = purchases.current(session, user_id=wish.user_id, agent_id=wish.agent_id)
     new = _wanted(wish, offer, earlier)
-    terms = Terms(
-        agent_id=offer.agent_id,
-        creator_id=purchases.payee(offer.creator_id),
-        platform_percent=platform_percent,
-        transfer_id=wish.platform_share_id,
-    )
-    accounts = _paid(session, wish, offer, earlier, terms=terms, utc_offset_ms=utc_offset_ms)
-    _handed_over(session, new, earlier)
-    _told(session, wish, new, offer, terms=terms)
-    answer = _answer(new)
-    idempotency.store(session, keyed, status=DONE, answer=answer, now_ms=offer.now_ms)
+    sale = Sale(new=new, offer=offer, earlier=earlier, ids=wish, platform_percent=platform_percent)
+    accounts = _paid(session, sale, utc_offset_ms=utc_offset_ms)
+    selling.hand_over(session, sale)
+    selling.record(session, sale)
+    told = answer(new)
+    idempotency.store(session, keyed, status=DONE, answer=told, now_ms=offer.now_ms)
     faults.point("purchase.before_commit")
-    return Bought(answer=answer, accounts=tuple(accounts))
+    return Bought(answer=told, accounts=tuple(accounts))
 
 
 def _offer(session: Session, wish: Wish) -> Offer:
@@ -133,66 +121,35 @@ def _wanted(wish: Wish, offer: Offer, earlier: Purchase | None) -> Purchase:
         price=offer.price,
         expires_ms=expires_ms,
         created_ms=offer.now_ms,
+        renew_price=_agreed(wish, offer, earlier if runs else None),
+        follows_id=earlier.id if earlier else None,
     )
 
 
-def _paid(
-    session: Session, wish: Wish, offer: Offer, earlier: Purchase | None, *, terms: Terms, utc_offset_ms: int
-) -> list[Posted]:
-    payment = ledger.Purchase(
-        purchase_id=wish.purchase_id,
-        transfer_id=wish.transfer_id,
-        share_id=wish.creator_share_id,
-        user_id=wish.user_id,
-        amount=offer.price,
-        note=offer.name,
-        terms=terms,
-    )
+def _agreed(wish: Wish, offer: Offer, running: Purchase | None) -> int | None:
+    """What a renewal by itself may cost: who asks for one agrees to the price that they pay now."""
+    if offer.price_type != purchases.SUBSCRIPTION:
+        if wish.auto_renew:
+            raise NotASubscription
+        return None
+    as_it_is = running is not None and running.renew_price is not None
+    wanted = as_it_is if wish.auto_renew is None else wish.auto_renew
+    return offer.price if wanted else None
+
+
+def _paid(session: Session, sale: Sale, *, utc_offset_ms: int) -> list[Posted]:
     try:
-        return ledger.purchase(session, payment, now_ms=offer.now_ms, utc_offset_ms=utc_offset_ms)
+        return selling.pay(session, sale, utc_offset_ms=utc_offset_ms)
     except InsufficientCredits:
-        if purchases.current(session, user_id=wish.user_id, agent_id=wish.agent_id) != earlier:
+        new = sale.new
+        if purchases.current(session, user_id=new.user_id, agent_id=new.agent_id) != sale.earlier:
             # The credits went for this very agent, while we waited for the account.
             raise Again from None
         raise
 
 
-def _handed_over(session: Session, new: Purchase, earlier: Purchase | None) -> None:
-    if earlier and not purchases.end(session, purchase_id=earlier.id, now_ms=new.created_ms):
-        raise Again
-    try:
-        purchases.add(session, new)
-    except IntegrityError as error:
-        if is_duplicate(error):
-            raise Again from error
-        raise
-
-
-def _told(session: Session, wish: Wish, new: Purchase, offer: Offer, *, terms: Terms) -> None:
-    operation = oplog.Operation(
-        action="AGENT_PURCHASE",
-        user_id=new.user_id,
-        resource_type="agent",
-        resource_id=new.agent_id,
-        details={"purchaseId": new.id, "price": new.price, "purchaseType": new.purchase_type},
-    )
-    oplog.record(session, operation, now_ms=offer.now_ms)
-    if terms.creator_id is None:
-        return
-    share = new.price - shares.platform_part(new.price, percent=terms.platform_percent)
-    notice = Notice(
-        id=wish.notice_id,
-        user_id=terms.creator_id,
-        kind="agent_sold",
-        data={"agentName": offer.name, "amount": share},
-        ref_type="agent",
-        ref_id=new.agent_id,
-    )
-    notifications.notify(session, notice, now_ms=offer.now_ms)
-
-
-def _answer(purchase: Purchase) -> dict[str, Any]:
-    """Times are milliseconds: the web tier writes them for its readers."""
+def answer(purchase: Purchase) -> dict[str, Any]:
+    """A purchase that its user has now. Times are milliseconds: the web tier writes them for its readers."""
     shown = {
         "id": purchase.id,
         "agentId": purchase.agent_id,
@@ -200,5 +157,7 @@ def _answer(purchase: Purchase) -> dict[str, Any]:
         "isActive": True,
         "expiresAt": purchase.expires_ms,
         "createdAt": purchase.created_ms,
+        "autoRenew": purchase.renew_price is not None,
+        "renewPrice": purchase.renew_price,
     }
     return {"success": True, "purchase": shown}

@@ -111,8 +111,58 @@ KINDS: Mapping[str, Kind] = {
         category="subscriptions",
         title=Text("您的订阅即将到期", "Your subscription ends soon"),
         text=Text(
-            "您订阅的 Agent「{agentName}」将于 {expiresAt} 到期。",
-            "Your subscription of the agent “{agentName}” ends at {expiresAt}.",
+            "您订阅的 Agent「{agentName}」将于 {expiresAt} 到期，不会自动续订。",
+            "Your subscription of the agent “{agentName}” ends at {expiresAt}. It is not renewed by itself.",
+        ),
+    ),
+    "subscription_renewing": Kind(
+        category="subscriptions",
+        title=Text("您的订阅即将自动续订", "Your subscription will be renewed soon"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」将于 {expiresAt} 到期，到期前一天内将从余额扣除 {amount} 积分自动续订，"
+            "请保持余额充足。",
+            "Your subscription of the agent “{agentName}” ends at {expiresAt}. Within the day before, it will be "
+            "renewed for {amount} credits of your balance.",
+        ),
+    ),
+    "subscription_renewed": Kind(
+        category="subscriptions",
+        title=Text("您的订阅已自动续订", "Your subscription was renewed"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」已自动续订至 {expiresAt}，扣除 {amount} 积分。",
+            "Your subscription of the agent “{agentName}” was renewed for {amount} credits. "
+            "It now ends at {expiresAt}.",
+        ),
+    ),
+    "subscription_unpaid": Kind(
+        category="subscriptions",
+        title=Text("余额不足，订阅未能自动续订", "Your balance is too low to renew a subscription"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」自动续订需要 {amount} 积分，您的余额不足。请在 {expiresAt} 到期前充值，"
+            "到期前会再次尝试。",
+            "Renewing your subscription of the agent “{agentName}” takes {amount} credits, and your balance is too "
+            "low. Add credits before it ends at {expiresAt}: until then it is tried again.",
+        ),
+    ),
+    "subscription_price_risen": Kind(
+        category="subscriptions",
+        title=Text("价格已上涨，订阅不会自动续订", "A subscription is not renewed: its price has risen"),
+        text=Text(
+            "您订阅的 Agent「{agentName}」现价为 {amount} 积分，高于您同意的 {agreed} 积分，因此不会自动续订。"
+            "如需继续使用，请在 {expiresAt} 到期前同意新的价格。",
+            "The price of the agent “{agentName}” is now {amount} credits, more than the {agreed} that you agreed to, "
+            "so your subscription is not renewed. Agree to the new price before it ends at {expiresAt} to go on.",
+        ),
+    ),
+    "subscription_withdrawn": Kind(
+        category="subscriptions",
+        title=Text(
+            "Agent 已停止订阅，不会自动续订", "A subscription is not renewed: its agent is not offered any more"
+        ),
+        text=Text(
+            "您订阅的 Agent「{agentName}」已不再提供订阅，不会自动续订，将于 {expiresAt} 到期。",
+            "The agent “{agentName}” is not offered by subscription any more, so yours is not renewed. "
+            "It ends at {expiresAt}.",
         ),
     ),
     "subscription_expired": Kind(
