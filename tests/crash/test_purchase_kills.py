@@ -109,6 +109,30 @@ def test_task_killed_while_it_pays_creators(stack: Stack, market: Market) -> Non
     assert_whole(stack)
 
 
+@pytest.mark.timeout(200)
+def test_task_killed_while_it_renews_subscriptions(stack: Stack, market: Market) -> None:
+    creator, _ = person(stack)
+    buyers = [person(stack, amount=3 * PRICE)[0] for _ in range(AGENTS)]
+    agent_id = market.agent(creator, price_type="subscription", price=PRICE)
+    for buyer in buyers:
+        purchase_id = market.buy(buyer, agent_id, auto_renew=True).answer["purchase"]["id"]
+        market.elapse(purchase_id, SUBSCRIBED_MS - HOUR_MS)
+    kill_money_at(stack, "renewals.before_commit", MARKETPLACE_EXPIRE)
+    assert {market.balance(buyer).available for buyer in buyers} == {2 * PRICE}
+    assert [market.told(buyer) for buyer in buyers] == [[]] * AGENTS
+    assert_whole(stack)
+    for _ in range(3):
+        stack.database.transact(tick, MARKETPLACE_EXPIRE)
+    until(lambda: all(market.told(buyer) for buyer in buyers), what="the subscriptions are renewed")
+    stack.database.transact(tick, MARKETPLACE_SHARE)
+    assert_whole(stack)
+    for buyer in buyers:
+        assert [kind for kind, _ in market.told(buyer)] == ["subscription_renewed"]
+        assert (len(market.purchases(buyer)), market.balance(buyer).available) == (2, PRICE)
+        assert market.has(buyer, agent_id)
+    assert market.balance(creator).available == 2 * AGENTS * 7
+
+
 @pytest.mark.proof
 @pytest.mark.timeout(200)
 def test_task_killed_while_it_ends_subscriptions(stack: Stack, market: Market) -> None:

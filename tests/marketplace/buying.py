@@ -9,13 +9,17 @@ from sqlalchemy.orm import Session
 from atelier.catalog import queries as catalog
 from atelier.catalog import search, seed_content, service
 from atelier.catalog.models import AGENTS, PURCHASES
+from atelier.catalog.purchases import Purchase
 from atelier.contracts import oplog
 from atelier.contracts.idempotency import Keyed
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
-from atelier.marketplace import purchasing, subscriptions
+from atelier.ledger.posting import Posted
+from atelier.marketplace import agreeing, purchasing, renewing, subscriptions
+from atelier.marketplace.agreeing import Agreement
 from atelier.marketplace.purchasing import Bought, Wish
+from atelier.marketplace.renewing import Renewer, Rules
 from atelier.notifications.models import Notification
 from tests.furnishing import furnish
 from tests.jobs.lifecycle import PLATFORM_PERCENT, UTC_OFFSET_MS, Workshop
@@ -24,7 +28,13 @@ Row = dict[str, Any]
 
 
 def a_wish(
-    user_id: str, agent_id: str, *, expected: int | None = None, renew: bool = False, purchase_id: str = ""
+    user_id: str,
+    agent_id: str,
+    *,
+    expected: int | None = None,
+    renew: bool = False,
+    auto_renew: bool | None = None,
+    purchase_id: str = "",
 ) -> Wish:
     """Someone wants an agent."""
     return Wish(
@@ -32,6 +42,7 @@ def a_wish(
         agent_id=agent_id,
         expected_price=expected,
         renew=renew,
+        auto_renew=auto_renew,
         purchase_id=purchase_id or new_id(),
         transfer_id=new_id(),
         creator_share_id=new_id(),
@@ -58,6 +69,7 @@ class Market(Workshop):
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
+        self.announced: list[Posted] = []
         db.transact(furnish)
 
     def agent(self, creator_id: str, *, price_type: str = "one_time", price: int = 50) -> str:
@@ -73,11 +85,12 @@ class Market(Workshop):
         *,
         expected: int | None = None,
         renew: bool = False,
+        auto_renew: bool | None = None,
         keyed: Keyed | None = None,
         percent: int = PLATFORM_PERCENT,
     ) -> Bought:
         """Buy an agent. Raises what it was refused for."""
-        wish = a_wish(user_id, agent_id, expected=expected, renew=renew)
+        wish = a_wish(user_id, agent_id, expected=expected, renew=renew, auto_renew=auto_renew)
         return self.grant(wish, keyed=keyed, percent=percent)
 
     def grant(self, wish: Wish, *, keyed: Keyed | None = None, percent: int = PLATFORM_PERCENT) -> Bought:
@@ -85,6 +98,18 @@ class Market(Workshop):
         return self.db.transact(
             purchasing.buy, wish, keyed=keyed, platform_percent=percent, utc_offset_ms=UTC_OFFSET_MS
         )
+
+    def agree(self, user_id: str, agent_id: str, *, on: bool = True, expected: int | None = None) -> Purchase:
+        """Have a subscription renewed by itself, or not. Raises what it was refused for."""
+        agreement = Agreement(user_id=user_id, agent_id=agent_id, auto_renew=on, expected_price=expected)
+        return self.db.transact(agreeing.agree, agreement, now_ms=now_ms())
+
+    def renew_due(
+        self, *, percent: int = PLATFORM_PERCENT, needs_verification: bool = False, group: int = renewing.GROUP
+    ) -> int:
+        """The first half of the scheduled task: how many were renewed."""
+        rules = Rules(platform_percent=percent, utc_offset_ms=UTC_OFFSET_MS, needs_verification=needs_verification)
+        return Renewer(database=self.db, announce=self.announced.append, rules=rules, group=group).run()
 
     def has(self, user_id: str, agent_id: str) -> bool:
         """Whether the user may run the agent now."""
@@ -99,7 +124,7 @@ class Market(Workshop):
         self.db.transact(_earlier, purchase_id=purchase_id, ms=ms)
 
     def expire(self) -> int:
-        """The scheduled task."""
+        """The second half of the scheduled task."""
         return subscriptions.expire(self.db)
 
     def change(self, agent_id: str, **columns: Any) -> None:

@@ -6,6 +6,7 @@ The model knows nothing of SQL. Time is made to pass by moving every purchase ba
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,7 +16,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from atelier.catalog.errors import AgentNotFound
+from atelier.catalog.errors import AgentArchived, AgentNotFound
 from atelier.catalog.models import PURCHASES
 from atelier.generation.errors import NotPurchased
 from atelier.generation.submit import Accepted
@@ -29,6 +30,8 @@ from atelier.marketplace.errors import (
     AgentIsFree,
     AgentIsPaidPerUse,
     AlreadyPurchased,
+    NotASubscription,
+    NotSubscribed,
     OwnAgent,
     PriceChanged,
     SubscriptionTooLong,
@@ -63,6 +66,8 @@ class Right:
 
     days: int | None
     reminded: bool = False
+    agreed: int | None = None
+    told: set[str] = field(default_factory=set[str])
 
 
 class Trade(RuleBasedStateMachine):
@@ -137,6 +142,10 @@ class Trade(RuleBasedStateMachine):
         self._buy(user_id, agent_id)
 
     @rule(user_id=people, agent_id=agents)
+    def wish_for_good(self, user_id: str, agent_id: str) -> None:
+        self._buy(user_id, agent_id, auto_renew=True)
+
+    @rule(user_id=people, agent_id=agents)
     def go_on(self, user_id: str, agent_id: str) -> None:
         self._buy(user_id, agent_id, renew=True)
 
@@ -144,22 +153,50 @@ class Trade(RuleBasedStateMachine):
     def buy(self, user_id: str, agent_id: str, renew: bool, off: int | None) -> None:  # noqa: FBT001 - as above
         self._buy(user_id, agent_id, renew=renew, off=off)
 
-    def _buy(self, user_id: str, agent_id: str, *, renew: bool = False, off: int | None = None) -> None:
+    def _buy(
+        self, user_id: str, agent_id: str, *, renew: bool = False, off: int | None = None, auto_renew: bool = False
+    ) -> None:
         offer = self.offers[agent_id]
-        refused = self._refused(user_id, agent_id, renew=renew, off=off)
+        refused = self._refused(user_id, agent_id, renew=renew, off=off, auto_renew=auto_renew)
         expected = None if off is None else offer.price + off
+        wish: dict[str, Any] = {"expected": expected, "renew": renew, "auto_renew": auto_renew or None}
         if refused:
             with pytest.raises(refused):
-                self.market.buy(user_id, agent_id, expected=expected, renew=renew, percent=self.percent)
+                self.market.buy(user_id, agent_id, percent=self.percent, **wish)
             return
-        self.market.buy(user_id, agent_id, expected=expected, renew=renew, percent=self.percent)
-        self.rights[user_id, agent_id] = Right(self._days(user_id, agent_id))
+        self.market.buy(user_id, agent_id, percent=self.percent, **wish)
+        earlier = self.rights.get((user_id, agent_id))
+        goes_on = self._may_use(user_id, agent_id) and earlier is not None and earlier.agreed is not None
+        agreed = offer.price if offer.kind == "subscription" and (auto_renew or goes_on) else None
+        self._sold(user_id, agent_id, Right(self._days(user_id, agent_id), agreed=agreed))
+
+    def _sold(self, user_id: str, agent_id: str, right: Right) -> None:
+        offer = self.offers[agent_id]
+        self.rights[user_id, agent_id] = right
         self._spend(user_id, offer.price)
         self._earn(offer.creator, agent_id, self._share(offer.price))
         self.persons[offer.creator].told["agent_sold"] += 1
         self.paid += offer.price
 
-    def _refused(self, user_id: str, agent_id: str, *, renew: bool, off: int | None) -> type[Refusal] | None:
+    @rule(user_id=people, agent_id=agents, on=st.booleans())
+    def agree(self, user_id: str, agent_id: str, on: bool) -> None:  # noqa: FBT001 - as above
+        offer, right = self.offers[agent_id], self.rights.get((user_id, agent_id))
+        if right is None or right.days is None or right.days <= 0:
+            with pytest.raises(NotSubscribed if offer.published else AgentNotFound):
+                self.market.agree(user_id, agent_id, on=on)
+            return
+        if on and not offer.published:
+            with pytest.raises(AgentArchived):
+                self.market.agree(user_id, agent_id)
+            return
+        self.market.agree(user_id, agent_id, on=on)
+        agreed = offer.price if on else None
+        if agreed != right.agreed:
+            right.agreed, right.told = agreed, set()
+
+    def _refused(
+        self, user_id: str, agent_id: str, *, renew: bool, off: int | None, auto_renew: bool
+    ) -> type[Refusal] | None:
         offer, right = self.offers[agent_id], self.rights.get((user_id, agent_id))
         runs = right is not None and (right.days is None or right.days > 0)
         days = self._days(user_id, agent_id)
@@ -170,6 +207,7 @@ class Trade(RuleBasedStateMachine):
             (offer.kind == "pay_per_use", AgentIsPaidPerUse),
             (runs and (not renew or (right is not None and right.days is None)), AlreadyPurchased),
             (bool(off), PriceChanged),
+            (auto_renew and offer.kind == "one_time", NotASubscription),
             (days is not None and days > LONGEST_DAYS, SubscriptionTooLong),
             (self.persons[user_id].available < offer.price, InsufficientCredits),
         ]
@@ -234,7 +272,7 @@ class Trade(RuleBasedStateMachine):
         for creator, agent_id, amount in due:
             self._earn(creator, agent_id, amount)
 
-    @rule(days=st.sampled_from([1, 9, 26, 27, 28, 30, 31]))
+    @rule(days=st.sampled_from([1, 2, 9, 26, 27, 28, 29, 29, 30, 31]))
     def days_pass(self, days: int) -> None:
         self.market.db.transact(_earlier, ms=days * DAY_MS)
         for right in self.rights.values():
@@ -242,17 +280,62 @@ class Trade(RuleBasedStateMachine):
                 right.days -= days
 
     @rule()
+    def renew(self) -> None:
+        """Whose last day has begun; one after the other, as far as the credits reach."""
+        in_order = self._in_order_of_their_ends()
+        number = self.market.renew_due(percent=self.percent)
+        for (user_id, agent_id), right in in_order:
+            if right.days != 1 or right.agreed is None:
+                continue
+            offer = self.offers[agent_id]
+            obstacle = self._obstacle(offer, right, available=self.persons[user_id].available)
+            if obstacle is None:
+                self._sold(user_id, agent_id, Right(31, agreed=right.agreed))
+                self.persons[user_id].told["subscription_renewed"] += 1
+                number -= 1
+            elif obstacle not in right.told:
+                self.persons[user_id].told[obstacle] += 1
+                right.told.add(obstacle)
+        assert number == 0
+
+    def _in_order_of_their_ends(self) -> list[tuple[tuple[str, str], Right]]:
+        ends = {
+            (row["user_id"], row["agent_id"]): (row["expires_ms"] or 0, row["id"])
+            for user_id in self.persons
+            for row in self.market.purchases(user_id)
+        }
+        return sorted(self.rights.items(), key=lambda one: ends[one[0]])
+
+    def _obstacle(self, offer: Agent, right: Right, *, available: int | None = None) -> str | None:
+        assert right.agreed is not None
+        if not offer.published:
+            return "subscription_withdrawn"
+        if offer.price > right.agreed:
+            return "subscription_price_risen"
+        return "subscription_unpaid" if available is not None and available < offer.price else None
+
+    @rule()
     def expire(self) -> None:
         self.market.expire()
-        for (user_id, _), right in self.rights.items():
+        for (user_id, agent_id), right in self.rights.items():
             if right.days is None or right.days < -9_000:
                 continue
             if right.days <= 0:
                 self.persons[user_id].told["subscription_expired"] += 1
                 right.days = -10_000
             elif right.days <= 3 and not right.reminded:
-                self.persons[user_id].told["subscription_expiring"] += 1
-                right.reminded = True
+                self._remind(user_id, self.offers[agent_id], right)
+
+    def _remind(self, user_id: str, offer: Agent, right: Right) -> None:
+        right.reminded = True
+        if right.agreed is None:
+            self.persons[user_id].told["subscription_expiring"] += 1
+            return
+        obstacle = self._obstacle(offer, right)
+        if obstacle not in right.told:
+            self.persons[user_id].told[obstacle or "subscription_renewing"] += 1
+        if obstacle is not None:
+            right.told.add(obstacle)
 
     # -- what must be so
 

@@ -20,8 +20,9 @@ from atelier.marketplace.sharing import Sharer
 from tests.live.harness import Person, Served, World, serving, socket
 from tests.marketplace.buying import Market
 
-PURCHASE = {"id", "agentId", "purchaseType", "isActive", "expiresAt", "createdAt"}
+PURCHASE = {"id", "agentId", "purchaseType", "isActive", "expiresAt", "createdAt", "autoRenew", "renewPrice"}
 PRICE = 50
+NEVER_RENEWED = {"autoRenew": False, "renewPrice": None}
 NO_EARNINGS = {"count": 0, "amount": 0, "share": 0}
 
 
@@ -146,6 +147,37 @@ async def test_a_subscription_is_renewed_under_a_key(town: Town) -> None:
     (row,) = [one for one in town.market.purchases(buyer.id) if one["active_slot"]]
     assert second["purchase"]["expiresAt"] == rfc3339(row["expires_ms"])
     assert row["expires_ms"] > now_ms() + 2 * SUBSCRIBED_MS - HOUR_MS
+
+
+async def test_a_subscription_is_renewed_by_itself_if_its_buyer_says_so(town: Town) -> None:
+    creator, buyer = town.person(), town.person(credits=5 * PRICE)
+    agent_id = town.market.agent(creator.id, price_type="subscription")
+    path = f"/api/agents/{agent_id}/purchase"
+    status, problem = await town.ask("PUT", path, {"autoRenew": True}, who=buyer)
+    assert (status, problem["code"]) == (409, "NOT_SUBSCRIBED")
+    _, bought = await town.buy(agent_id, buyer, {"autoRenew": True})
+    assert (bought["purchase"]["autoRenew"], bought["purchase"]["renewPrice"]) == (True, PRICE)
+    for _ in range(2):
+        status, off = await town.ask("PUT", path, {"autoRenew": False}, who=buyer)
+        assert (status, off) == (200, {**bought, "purchase": {**bought["purchase"], **NEVER_RENEWED}})
+    status, problem = await town.ask("PUT", path, {"autoRenew": True, "expectedPrice": PRICE - 1}, who=buyer)
+    assert (status, problem["code"], problem["price"]) == (409, "PRICE_CHANGED", PRICE)
+    assert await town.ask("PUT", path, {"autoRenew": True, "expectedPrice": PRICE}, who=buyer) == (200, bought)
+    for body in ({}, {"autoRenew": None}, {"autoRenew": 1}, {"autoRenew": True, "renewPrice": 1}):
+        assert (await town.ask("PUT", path, body, who=buyer))[0] == 400
+    assert (await town.ask("PUT", path, {"autoRenew": True}, who=creator))[0] == 409
+    assert (await town.ask("PUT", path, {"autoRenew": True}))[0] == 401
+    town.market.elapse(bought["purchase"]["id"], SUBSCRIBED_MS - HOUR_MS)
+    assert await asyncio.to_thread(town.market.renew_due) == 1
+    _, found = await town.ask("GET", "/api/purchases", who=buyer)
+    assert [(one["isActive"], one["autoRenew"], one["renewPrice"]) for one in found["purchases"]] == [
+        (True, True, PRICE),
+        (False, False, None),
+    ]
+    assert await town.balance(buyer) == 3 * PRICE
+    town.market.elapse(found["purchases"][0]["id"], SUBSCRIBED_MS + HOUR_MS)
+    _, found = await town.ask("GET", "/api/purchases", who=buyer)
+    assert {one["autoRenew"] for one in found["purchases"]} == {False}
 
 
 async def test_twenty_requests_at_once_are_one_purchase(town: Town) -> None:
