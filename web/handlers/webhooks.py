@@ -3,7 +3,7 @@
 from functools import partial
 
 from web.routing import Call, Endpoint, Reply
-from web.schemas.webhooks import NotTaken
+from web.schemas.webhooks import Fail, NotTaken, Success
 from web.webhooks import NOTICE_BYTES_MAX, WEBHOOKS
 
 TEXT = "text/plain"
@@ -42,8 +42,9 @@ ENDPOINTS = (
         handler=alipay,
         summary=("支付宝异步通知", "Notices of Alipay"),
         accepts=FORM,
+        answer=Success,
         produces=TEXT,
-        also={400: str},
+        also={400: Fail},
     ),
     _webhook(
         path="/api/payments/webhooks/wechat",
