@@ -62,8 +62,9 @@ class Sweeper:
             elif publish:
                 done["republished"] += self._alone(self._republish, one)
         put_off = [one.id for one in waiting if not one.past_deadline]
-        if put_off and not publish:
-            # What is in front and can't be published must not hide those behind it whose deadline has passed.
+        if put_off and not publish and len(waiting) == ROUND_MAX:
+            # What is in front and can't be published must not hide those behind it whose deadline has passed. Where
+            # nothing is hidden nobody is put off: once there is room, or a broker again, it is published at once.
             self._database.transact(jobs.postpone, job_ids=put_off, wait_ms=POSTPONE_MS)
 
     def _overdue(self, queue: str, state: str) -> list[Overdue]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, case, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
@@ -255,7 +255,7 @@ def put_back(
             run_after_ms=now + wait_ms,
             lease_ms=None,
             owner=None,
-            sweep_ms=now + wait_ms + republish_ms,
+            sweep_ms=_in_time(now + wait_ms + republish_ms),
             publishes=0,
             error_code=error_code,
             attempts=J.attempts - refund,
@@ -275,20 +275,24 @@ def request_cancel(session: Session, *, job_id: str, fence: int) -> bool:
 
 def postpone(session: Session, *, job_ids: Sequence[str], wait_ms: int) -> None:
     """Have the sweeper look at these pending jobs again after `wait_ms`, or at their deadline."""
-    later = db_now_ms() + wait_ms
     session.connection().execute(
         update(JOBS)
         .where(J.id.in_(job_ids), J.state == states.PENDING)
-        .values(sweep_ms=case((J.deadline_ms < later, J.deadline_ms), else_=later))
+        .values(sweep_ms=_in_time(db_now_ms() + wait_ms))
     )
 
 
 def republish(session: Session, *, job_id: str, fence: int, publishes: int, wait_ms: int) -> bool:
-    """Note that a pending job is published once more; the sweeper looks again after `wait_ms`."""
+    """Note that a pending job is published once more; the sweeper looks again after `wait_ms`, or at its deadline."""
     noted = matched(
         session,
         update(JOBS)
         .where(J.id == job_id, J.fence == fence, J.state == states.PENDING, J.publishes == publishes)
-        .values(publishes=publishes + 1, sweep_ms=db_now_ms() + wait_ms),
+        .values(publishes=publishes + 1, sweep_ms=_in_time(db_now_ms() + wait_ms)),
     )
     return noted == 1
+
+
+def _in_time(later: ColumnElement[int]) -> ColumnElement[int]:
+    """When to look at a waiting job again: then, or at its deadline, because nobody else ends it."""
+    return case((J.deadline_ms < later, J.deadline_ms), else_=later)
