@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.cli.config import shown
 from atelier.mail.mailers import MailboxMailer
 from tests.cli.conftest import Run
 
@@ -25,6 +26,8 @@ def test_an_operator_prepares_a_database_and_looks_after_it(run: Run, tmp_path: 
     assert (created.returncode, "50 credits" in created.stdout) == (0, True), created.stderr
     again = run(*CREATE, ATELIER_DATA_DIR="one")
     assert (again.returncode, again.stderr.strip()) == (1, "atelier: There is a user with this address or name")
+    rich = run(*CREATE, "--credits", "9" * 19, "--data-dir", "one")
+    assert (rich.returncode, "'--credits'" in rich.stderr) == (2, True), rich.stderr
     for wrong in (("nobody", "--username", "abc"), ("a@example.com", "--username", "a b")):
         refused = run("users", "create", *wrong, "--password", "long enough words", "--data-dir", "one")
         assert (refused.returncode, refused.stderr.startswith("atelier: Not valid: ")) == (1, True), refused.stderr
@@ -64,6 +67,15 @@ def test_settings_are_shown_without_their_secrets(run: Run) -> None:
     assert said.returncode == 0, said.stderr
     assert "8123" in said.stdout
     assert not any(secret in said.stdout for secret in ("secret-word", "another-word", STRONG["JWT_SECRET"]))
+
+
+@pytest.mark.parametrize("password", ["hunter", "hun/hunter", "hun@hunter", "hunter@", "hun:hunt/hun@hunter"])
+def test_no_part_of_a_password_is_shown_whatever_is_in_it(password: str) -> None:
+    for address in (f"mysql://atelier:{password}@db.example/atelier", f"redis://:{password}@valkey:6379/1"):
+        said = shown("database_url", address)
+        assert "hun" not in said
+        assert said.endswith(address.rpartition("@")[2])
+    assert "hun" not in shown("redis_url", f"redis://valkey:6379/0?db=1&password={password}")
 
 
 def test_weak_settings_of_a_production_are_all_named(run: Run) -> None:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,20 @@ class TestSources:
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         assert settings.load(data_dir=environment / "other").jwt_secret.get_secret_value() != first
 
+    def test_an_empty_secret_is_never_used(self, environment: Path) -> None:
+        """A disk that was full when it was made would have left one that everybody knows."""
+        (environment / "data").mkdir()
+        (environment / "data" / "secret").touch()
+        with pytest.raises(BadSettings, match="secret is empty: remove it"):
+            settings.load()
+        assert settings.load(jwt_secret=SECRET).jwt_secret.get_secret_value() == SECRET
+
+    def test_roles_that_start_together_have_one_secret(self, environment: Path) -> None:
+        with ThreadPoolExecutor(8) as roles:
+            starts = [roles.submit(settings.load) for _ in range(16)]
+        assert len({start.result().jwt_secret.get_secret_value() for start in starts}) == 1
+        assert [path.name for path in (environment / "data").iterdir()] == ["secret"]
+
     def test_there_are_two_keys_while_one_follows_the_other(self) -> None:
         os.environ |= {"JWT_SECRET": SECRET, "JWT_SECRET_PREVIOUS": SECRET[::-1]}
         assert settings.load().keyring == Keyring.of(SECRET, SECRET[::-1])
@@ -158,7 +173,52 @@ class TestRefusals:
             settings.load()
         assert f"'{value}'" not in str(caught.value)
 
-    @pytest.mark.parametrize("address", ["mongodb://localhost/a", "postgresql://u:hunter2@h/d", "nonsense", "://"])
+    @pytest.mark.parametrize(
+        ("variable", "value"),
+        [
+            *(
+                ("REDIS_URL", "nonsense"),
+                ("REDIS_URL", "redis://"),
+                ("REDIS_URL", "http://hunter2"),
+                ("REDIS_URL", "host:6379"),
+            ),
+            *(("REDIS_URL", "redis://hunter2:x/0"), ("BROKER_URL", "nonsense"), ("BROKER_URL", "host:6379")),
+            *(
+                ("ATELIER_MAIL_URL", "imap://hunter2"),
+                ("ATELIER_MAIL_URL", "host:25"),
+                ("ATELIER_MAIL_URL", "smtp://h:x"),
+            ),
+            *(
+                ("ATELIER_PUBLIC_URL", "hunter2"),
+                ("ATELIER_OPENAI_URL", "hunter2/v1"),
+                ("ATELIER_LLM_URL", "ftp://hunter2"),
+            ),
+            *(("FRONTEND_URL", "hunter2.example"), ("ATELIER_TRUSTED_PROXIES", "10.0.0.0/8,hunter2")),
+        ],
+    )
+    def test_an_address_that_no_role_could_use_is_named_at_once(self, variable: str, value: str) -> None:
+        os.environ[variable] = value
+        with pytest.raises(BadSettings, match=f"^{variable} must") as caught:
+            settings.load()
+        assert "hunter2" not in str(caught.value)
+
+    def test_addresses_of_every_kind_are_taken(self) -> None:
+        os.environ |= {
+            "REDIS_URL": "unix:///run/valkey.sock?db=1",
+            "BROKER_URL": "sentinel://a:26379;sentinel://b:26379",
+            "FRONTEND_URL": "https://a.example,capacitor://localhost",
+            "ATELIER_TRUSTED_PROXIES": "10.1.2.3,fd00::/8,10.0.0.1/8",
+            "ATELIER_MAIL_URL": "smtps://me:p%40ss@mail.example:465",
+        }
+        assert settings.load().broker_url.startswith("sentinel")
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *("mongodb://localhost/a", "postgresql://u:hunter2@h/d", "nonsense", "://", "mysql://u:hunter2@h:port/d"),
+            *("sqlite://", "sqlite:///:memory:"),
+        ],
+    )
     def test_another_database_is_refused_with_what_is_supported(self, address: str) -> None:
         os.environ["DATABASE_URL"] = address
         with pytest.raises(UnsupportedDatabase, match=r"mysql://.*sqlite:///") as caught:

@@ -239,6 +239,6 @@ def test_passwords_are_unquoted_and_wrong_ones_wait_for_the_operator(
     "url",
     ["imap://host", "host:25", "smtp://", "smtp://host:x", "smtp://host:99999", "smtps://[::1", "mail.example.com"],
 )
-def test_an_address_that_is_no_mail_server(config: Config, url: str) -> None:
+def test_an_address_that_is_no_mail_server(url: str) -> None:
     with pytest.raises(BadSettings):
-        mailers.choose(config(mail_url=url))
+        SmtpMailer(url)

@@ -15,7 +15,9 @@ from atelier.cli.words import say
 from atelier.kernel.settings import BadSettings, Settings
 
 _HIDDEN: Final = "••••••"
-_PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+@")
+# A password may hold anything, an @ and a / too where nobody has escaped them: it ends with the last @.
+_PASSWORD: Final = re.compile(r"(?<=://)([^/\s:@]*):\S+@")
+_IN_QUERY: Final = re.compile(r"(?<=[?&])(password|passwd|secret|token)=[^&\s]+", re.IGNORECASE)
 
 
 @click.group("config", help=say("Settings.", zh="配置。"))
@@ -58,4 +60,4 @@ def shown(name: str, value: Any) -> str:
         return ", ".join(f"{entry.partition(':')[0]}:{_HIDDEN}" for entry in value)
     if isinstance(value, list):
         return ", ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return _PASSWORD.sub(rf"\1:{_HIDDEN}@", str(value))
+    return _PASSWORD.sub(rf"\1:{_HIDDEN}@", _IN_QUERY.sub(rf"\1={_HIDDEN}", str(value)))

@@ -32,7 +32,7 @@ def command() -> None:
 @click.option(
     "--credits",
     "amount",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, operator.AMOUNT_MAX),
     default=0,
     show_default=True,
     help=say("Credits to start with.", zh="初始积分。"),

@@ -25,12 +25,15 @@ def parse(address: str) -> URL:
     """The address with its driver: `mysql://` and `mariadb://` mean PyMySQL, `sqlite:///` the standard library's."""
     try:
         url = make_url(address)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the latter for a port that is none
         raise UnsupportedDatabase(f"this is no address of a database: {SUPPORTED}") from None
     backend = url.get_backend_name()
     if backend in {"mysql", "mariadb"}:
         return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
     if backend == "sqlite":
+        if url.database in {None, "", ":memory:"}:
+            # Every process and connection would have one of its own.
+            raise UnsupportedDatabase(f"SQLite needs a file: {SUPPORTED}")
         return url.set(drivername="sqlite+pysqlite")
     raise UnsupportedDatabase(f"{backend}:// is not supported: {SUPPORTED}")
 

@@ -7,13 +7,14 @@ aliases. `<NAME>_FILE` names a file that holds the value, for secrets.
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from atelier.kernel import completeness, engines, variables
+from atelier.kernel import addresses, completeness, engines, variables
 from atelier.kernel.engines import UnsupportedDatabase
 from atelier.kernel.errors import Refusal
 from atelier.kernel.keyring import SECRET_BYTES_MIN, Keyring, stretched
@@ -255,8 +256,10 @@ class Settings(BaseSettings):
             fill(self, "broker_url", self.redis_url)
         if self.environment == "development" and not self.jwt_secret.get_secret_value():
             fill(self, "jwt_secret", SecretStr(_kept_secret(self.data_dir / "secret")))
-        if missing := completeness.missing(self._texts()):
-            raise Weaknesses(missing)
+        texts, origins = self._texts(), self.frontend_urls
+        wrong = addresses.unusable(texts, frontend_urls=origins, trusted_proxies=self.trusted_proxies)
+        if wrong := wrong | completeness.missing(texts):
+            raise Weaknesses(wrong)
         if self.environment == "production" and (weak := self._weaknesses()):
             raise Weaknesses(weak)
         return self
@@ -360,12 +363,22 @@ def _secret_file(name: str, path: str) -> str:
 
 
 def _kept_secret(path: Path) -> str:
-    """The development secret: made once per data directory, readable by its owner only."""
+    """The development secret: made once per data directory, readable by its owner only.
+
+    It is written whole before it has its name, so nobody reads half of one, and of several roles that start together
+    one is first. Raises Weaknesses for an empty file: everybody could sign what an empty secret signs.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="utf-8").strip()
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(secret := secrets.token_urlsafe(48))
-    return secret
+    if not path.exists():
+        unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(secrets.token_urlsafe(48))
+            with suppress(FileExistsError):
+                path.hardlink_to(unfinished)
+        finally:
+            unfinished.unlink()
+    if kept := path.read_text(encoding="utf-8").strip():
+        return kept
+    raise Weaknesses({"jwt_secret": f"{path} is empty: remove it, and the next start makes another, or set {{name}}"})

@@ -11,6 +11,8 @@ from atelier.kernel.settings import Settings
 from atelier.onboarding import registration
 
 ROLES = ("user", "creator", "admin")
+# Far below what a column of the ledger holds, so that nothing that is added later runs over.
+AMOUNT_MAX = 1_000_000_000_000
 log = logs.get("onboarding")
 
 
@@ -25,6 +27,8 @@ def create_user(
         raise rules.invalid("role", "enum", "no such role", expected=", ".join(ROLES))
     if amount < 0:
         raise rules.invalid("credits", "greater_than_equal", "at least 0", ge=0)
+    if amount > AMOUNT_MAX:
+        raise rules.invalid("credits", "less_than_equal", f"at most {AMOUNT_MAX}", le=AMOUNT_MAX)
     passwords.check_new(password)
     name = rules.username(username, reserved=False)
     return _appoint(database, address=rules.email(email), username=name, password=password, role=role, amount=amount)

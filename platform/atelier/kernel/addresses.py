@@ -1,0 +1,60 @@
+"""Addresses in settings that no role could use: found when the settings are read, by the name of their variable, and
+not by the first role that needs one.
+
+Answers are as in `settings.Weaknesses`: for each field why, with {name} in place of the variable that sets it.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+REDIS = frozenset({"redis", "rediss", "unix"})
+HTTP = frozenset({"http", "https"})
+SMTP = frozenset({"smtp", "smtps"})
+
+
+def unusable(
+    given: Mapping[str, str], *, frontend_urls: Iterable[str], trusted_proxies: Iterable[str]
+) -> dict[str, str]:
+    """What is there and is no address of its kind. `given` has the text of every setting; an empty one names none."""
+    judged = {
+        "redis_url": ("{name} must be redis://…, rediss://… or unix://…", _is(given["redis_url"], REDIS)),
+        "broker_url": ("{name} must be an address such as redis://… or amqp://…", "://" in given["broker_url"]),
+        "mail_url": ("{name} must be smtp://user:password@host:port or smtps://…", _is(given["mail_url"], SMTP)),
+        "public_url": ("{name} must be http://… or https://…", _is(given["public_url"], HTTP)),
+        "llm_url": ("{name} must be http://… or https://…", _is(given["llm_url"], HTTP)),
+        "openai_url": ("{name} must be http://… or https://…", _is(given["openai_url"], HTTP)),
+        "frontend_urls": (
+            "{name} must name origins such as https://your.site",
+            all(map(_is_origin, frontend_urls)),
+        ),
+        "trusted_proxies": (
+            "{name} must name IP addresses or networks, such as 10.0.0.0/8",
+            all(map(_is_network, trusted_proxies)),
+        ),
+    }
+    return {field: reason for field, (reason, is_good) in judged.items() if not is_good}
+
+
+def _is(address: str, schemes: frozenset[str]) -> bool:
+    """Whether it leads to a machine, or to a socket's file, by one of these schemes."""
+    try:
+        parts = urlsplit(address)
+        leads = parts.path != "" if parts.scheme == "unix" else bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none
+        return False
+    return address == "" or (parts.scheme in schemes and leads)
+
+
+def _is_origin(address: str) -> bool:
+    """Whether a browser or an app may call itself so."""
+    scheme, found, rest = address.partition("://")
+    return address == "*" or all((scheme, found, rest))
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
