@@ -78,6 +78,14 @@ class TestAnswer:
         server.text = ["one\u2028two", "three\u0085four\u000c", "雨\n\nend"]
         assert ask(chat_on(server), "rain").text == "".join(server.text)
 
+    def test_halves_of_characters_are_put_together_or_replaced(self, server: FakeOpenAI) -> None:
+        halves = [r'{"content": "a\ud83d"}', r'{"content": "\ude00b"}', r'{"content": "\ude00c\ud83d"}']
+        lines = "\n\ndata: ".join(f'{{"choices": [{{"delta": {half}}}]}}' for half in halves)
+        server.faults.append(Fault(kind="line", line=lines))
+        server.text = []
+        answer = ask(chat_on(server), "rain")
+        assert answer.text == answer.run.text == "a😀b�c�"
+
     def test_accepts_an_answer_that_is_not_streamed(self, server: FakeOpenAI) -> None:
         server.faults.append(Fault(kind="no_stream"))
         answer = ask(chat_on(server), "rain")
@@ -200,6 +208,18 @@ class TestTrouble:
         server.faults.append(Fault(kind=kind))
         with pytest.raises(BadAnswer):
             ask(chat_on(server), "rain")
+
+    @pytest.mark.parametrize("line", ['{"usage": {"total_tokens": 1e999}, "choices": []}', "[" * 100_000])
+    def test_a_line_that_no_reader_is_made_for(self, server: FakeOpenAI, line: str) -> None:
+        server.faults.append(Fault(kind="line", line=line))
+        with pytest.raises(BadAnswer):
+            ask(chat_on(server), "rain")
+
+    def test_what_is_no_word_is_no_part_of_the_description(self, server: FakeOpenAI) -> None:
+        line = r'{"model": {"a": "\ud83d"}, "choices": [{"finish_reason": ["x"]}]}'
+        server.faults.append(Fault(kind="line", line=line))
+        metadata = ask(chat_on(server), "rain").output.metadata
+        assert (metadata["model"], metadata["finishReason"]) == ("chat-small", "stop")
 
     def test_nobody_listens(self, server: FakeOpenAI) -> None:
         port = 9  # "discard": nothing serves it on the loopback address of any machine we know

@@ -37,12 +37,14 @@ class Fault:
             "silence": send nothing more after `after` pieces until the server is closed
             "no_usage", "no_stream", "garbage", "filtered", "empty": a stream without usage, one answer that is not
             streamed, a line that is no JSON, a stop by the content filter, an answer without text
+            "line": send `line` after `after` pieces
     """
 
     kind: str
     status: int = 500
     code: str = "server_error"
     after: int = 0
+    line: str = ""
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -225,6 +227,8 @@ def _stream(body: dict[str, Any], pieces: list[str], usage: dict[str, int], faul
             return
         if number == fault.after and fault.kind == "garbage":
             yield "{not json"
+        if number == fault.after and fault.kind == "line":
+            yield fault.line
         yield chunk([{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
     reason = "content_filter" if fault.kind == "filtered" else "stop"
     yield chunk([{"index": 0, "delta": {}, "finish_reason": reason}])

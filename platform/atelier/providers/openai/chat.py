@@ -9,6 +9,7 @@ import httpx
 
 from atelier.providers.contract import GenerationRequest, GenerationResult, Output, RunContext
 from atelier.providers.errors import BadAnswer, ContentRefused, Interrupted, ModelMissing
+from atelier.providers.openai import characters
 from atelier.providers.openai.client import Endpoint, OpenAIClient, read_capped
 from atelier.providers.openai.events import read_events
 from atelier.providers.openai.failures import failure_in_stream
@@ -20,6 +21,7 @@ CONFIG_SCHEMA = OPENAI_CHAT.config
 DEFAULT_CONFIG = OPENAI_CHAT.defaults
 
 _LONGEST_ANSWER: Final = 8_000_000
+_LONGEST_WORD: Final = 200
 _SAMPLING: Final = {"temperature": "temperature", "topP": "top_p", "seed": "seed"}
 
 
@@ -92,17 +94,22 @@ class OpenAIChat:
 
 
 async def _read_answer(response: httpx.Response, emit: Callable[[str], None]) -> ChatAnswer:
-    answer = ChatAnswer()
+    answer, half = ChatAnswer(), ""
+
+    def say(delta: str) -> None:
+        if delta:
+            answer.text += delta
+            emit(delta)
+
     async for data in _chunks(response):
         if data == "[DONE]":
             answer.finish = answer.finish or "stop"
             break
-        delta = _take(data, answer)
-        if delta:
-            answer.text += delta
-            emit(delta)
+        delta, half = characters.joined(half + _take(data, answer))
+        say(delta)
         if len(answer.text) > _LONGEST_ANSWER:
             raise BadAnswer("the provider's answer is too large")
+    say(characters.whole(half))
     return answer
 
 
@@ -121,16 +128,21 @@ def _take(data: str, answer: ChatAnswer) -> str:
         chunk = json.loads(data)
         if chunk.get("error"):
             raise failure_in_stream(chunk["error"])
-        answer.model = chunk.get("model") or answer.model
+        answer.model = _word(chunk.get("model")) or answer.model
         _take_usage(chunk.get("usage"), answer)
         pieces: list[str] = []
         for choice in chunk.get("choices") or ():
             said: Any = choice.get("delta") or choice.get("message")
             pieces.append((said and said.get("content")) or "")
-            answer.finish = choice.get("finish_reason") or answer.finish
+            answer.finish = _word(choice.get("finish_reason")) or answer.finish
         return "".join(pieces)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise BadAnswer("the provider's stream is malformed") from error
+
+
+def _word(said: Any) -> str:
+    """What may go into the description of a result; nothing for what is no text."""
+    return characters.whole(said[:_LONGEST_WORD]) if isinstance(said, str) else ""
 
 
 def _take_usage(usage: Any, answer: ChatAnswer) -> None:

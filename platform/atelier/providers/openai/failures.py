@@ -98,7 +98,7 @@ def _error_object(body: bytes) -> Any:
     try:
         answer: Any = json.loads(body)
         return answer["error"]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         return None
 
 

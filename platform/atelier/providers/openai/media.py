@@ -8,6 +8,7 @@ import httpx
 
 from atelier.providers.contract import GenerationRequest, GenerationResult, Output, RunContext
 from atelier.providers.errors import BadAnswer, ModelMissing, ParameterInvalid
+from atelier.providers.openai import characters
 from atelier.providers.openai.client import Endpoint, OpenAIClient, read_capped
 from atelier.providers.openai.links import fetch
 from atelier.providers.parameters import Parameters
@@ -57,7 +58,7 @@ class OpenAIImages:
                 answer = json.loads(await read_capped(response, longest=_LONGEST_IMAGE * 2))
                 items = list(answer["data"])
                 return [await self._image(item, number, len(items), context) for number, item in enumerate(items)]
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadAnswer("the provider's list of images is malformed") from error
 
         images = self._client.post("/images/generations", body, request=request, context=context, read=read)
@@ -79,7 +80,7 @@ class OpenAIImages:
             raise BadAnswer("the provider's image is of no known type")
         context.progress((number + 1) / count, "image")
         revised = item.get("revised_prompt")
-        metadata = {"revisedPrompt": revised[:4000]} if isinstance(revised, str) and revised else {}
+        metadata = {"revisedPrompt": characters.whole(revised[:4000])} if isinstance(revised, str) and revised else {}
         return Output(type="image", content_type=content_type, data=data, metadata=metadata)
 
 
