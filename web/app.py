@@ -74,7 +74,7 @@ def make_app(
     application[PAGES] = Pages(lambda: openapi.build(endpoints, tags=routes.TAGS, server=settings.public_url))
     for gate in gates:
         _route(application, gate)
-    application.router.add_route(hdrs.METH_ANY, "/{rest:.*}", nowhere.enter)
+    application.router.add_route(hdrs.METH_ANY, r"/{rest:[\s\S]*}", nowhere.enter)  # Line ends may be in a path.
     return application
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import ConfigDict, Field
+from yarl import URL
 
 from atelier.kernel import clock, tokens
 from atelier.kernel.errors import Conflict, Refusal, Transient
@@ -204,7 +205,7 @@ class Site:
         self.settings = settings
 
     async def ask(
-        self, method: str, path: str, *, token: str = "", json_body: Any = None, data: Any = None, **headers: str
+        self, method: str, path: str | URL, *, token: str = "", json_body: Any = None, data: Any = None, **headers: str
     ) -> Got:
         """Send a request; keywords are headers with `_` for `-`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}

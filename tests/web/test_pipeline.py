@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
 from atelier.accounts import sessions
 from atelier.kernel import ids
@@ -29,6 +30,13 @@ async def test_an_unknown_path_is_a_problem_in_the_readers_language(site: Site) 
     english = await site.ask("GET", "/api/nothing", Accept_Language="en-GB,zh;q=0.5")
     assert english.body["error"] == "There is no such thing"
     assert english.headers["Content-Language"] == "en"
+
+
+@pytest.mark.parametrize("path", ["/api/%0Anothing", "/api/things/%0A", "/%0d%0a/"])
+async def test_a_path_with_line_ends_is_unknown_like_any_other(site: Site, path: str) -> None:
+    got = await site.ask("GET", URL(path, encoded=True))
+    assert (got.status, got.code) == (404, "NOT_FOUND")
+    assert got.headers["X-Request-ID"]
 
 
 async def test_a_wrong_method_names_the_right_ones(site: Site) -> None:
