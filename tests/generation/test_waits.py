@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from atelier.catalog import seed_content, service
 from atelier.contracts import outbox
 from atelier.generation import outcomes
-from atelier.generation.attempt import Attempt
+from atelier.generation.attempt import OUTPUT_CHARS_MAX, Attempt
 from atelier.generation.outcomes import Retry
 from atelier.generation.run import Runner
 from atelier.generation.settle import Settlement
@@ -19,6 +19,7 @@ from atelier.kernel.clock import MINUTE_MS, SECOND_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Transient
 from atelier.kernel.settings import Settings
+from atelier.live.events import Event
 from atelier.live.publisher import Publisher
 from atelier.providers.errors import QuotaExhausted, Throttled
 from atelier.providers.fake_openai import FakeOpenAI, Fault
@@ -120,3 +121,17 @@ class TestBounds:
         ended = outcomes.unavailable(attempt, Throttled(retry_after=60), backoff_ms=1)
         assert isinstance(ended, Settlement)
         assert (ended.ending.state, ended.ending.error_code) == ("failed", "PROVIDER_THROTTLED")
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_a_text_that_comes_as_one_piece_goes_out_in_events_of_a_bounded_size(db: Database) -> None:
+    shop, sent = Workshop(db), list[Event]()
+    attempt = Attempt(shop.claim_one(shop.submit(shop.user(), 0)), lambda _user_id, events: sent.extend(events))
+    text = "松鼠" * OUTPUT_CHARS_MAX + "."
+    attempt.output(text)
+    attempt.flush()
+    deltas = [str(event.data["delta"]) for event in sent]
+    assert "".join(deltas) == text
+    assert [len(delta) for delta in deltas] == [OUTPUT_CHARS_MAX, OUTPUT_CHARS_MAX, 1]
+    numbers = [event.seq for event in sent]
+    assert numbers == sorted(set(numbers))

@@ -42,6 +42,12 @@ class TestImages:
         expected = {"model": "image-small", "prompt": "x", "n": 1, "size": "512x512", "quality": "hd"}
         assert server.calls[0].body == expected
 
+    @pytest.mark.parametrize("links", [False, True])
+    def test_no_more_is_taken_than_was_asked_for(self, server: FakeOpenAI, *, links: bool) -> None:
+        server.links = links
+        server.faults.append(Fault(kind="generous"))
+        assert len(ask(images_on(server), "x", {"n": 2}).outputs) == 2
+
     def test_bytes_that_are_no_image_are_refused(self, server: FakeOpenAI) -> None:
         server.faults.append(Fault(kind="garbage"))
         with pytest.raises(BadAnswer):

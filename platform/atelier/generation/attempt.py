@@ -66,11 +66,12 @@ class Attempt:
             self.flush()
 
     def flush(self) -> None:
-        """Send the text that waits."""
-        if self._text:
-            text, self._text, self._text_chars = "".join(self._text), [], 0
+        """Send the text that waits, in events of a bounded size: a provider may give a whole book as one piece."""
+        text, self._text, self._text_chars = "".join(self._text), [], 0
+        if text:
             self._text_at = time.monotonic()
-            self._emit("job.output", {"delta": text})
+        for start in range(0, len(text), OUTPUT_CHARS_MAX):
+            self._emit("job.output", {"delta": text[start : start + OUTPUT_CHARS_MAX]})
 
     def next_seq(self) -> int:
         """The number for the attempt's next event."""

@@ -38,6 +38,7 @@ class Fault:
             "no_usage", "no_stream", "garbage", "filtered", "empty": a stream without usage, one answer that is not
             streamed, a line that is no JSON, a stop by the content filter, an answer without text
             "line": send `line` after `after` pieces
+            "generous": two images more than were asked for
     """
 
     kind: str
@@ -183,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _images(self, body: dict[str, Any], fault: Fault) -> None:
         data: list[dict[str, str]] = []
-        for number in range(int(body.get("n", 1))):
+        for number in range(int(body.get("n", 1)) + 2 * (fault.kind == "generous")):
             path = f"/v1/files/image-{number}"
             if fault.kind == "garbage":
                 data.append({"b64_json": base64.b64encode(b"not an image").decode()})

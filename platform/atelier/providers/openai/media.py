@@ -56,7 +56,8 @@ class OpenAIImages:
         async def read(response: httpx.Response) -> list[Output]:
             try:
                 answer = json.loads(await read_capped(response, longest=_LONGEST_IMAGE * 2))
-                items = list(answer["data"])
+                # Whoever sends more than was asked for could fill the worker's memory: each may be a link to 32 MB.
+                items = list(answer["data"])[: body["n"]]
                 return [await self._image(item, number, len(items), context) for number, item in enumerate(items)]
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
                 raise BadAnswer("the provider's list of images is malformed") from error
