@@ -25,20 +25,20 @@ def test_a_broker_that_is_away_is_named_so(settings: Callable[..., Settings]) ->
 
 
 def test_a_broker_that_dies_before_it_has_answered_is_named_so(
-    settings: Callable[..., Settings], valkey_server: Callable[..., ValkeyServer], monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., Settings], valkey_server: Callable[..., ValkeyServer]
 ) -> None:
     """The sweeper goes on without it: what is in the database can't wait for a broker."""
     server = valkey_server()
-    app = broker.build(settings(broker_url=server.url))
-    connection: Any = type(app.connection_for_read())
+    app: Any = broker.build(settings(broker_url=server.url))
+    connection = app.connection_for_read()
     connect = connection.ensure_connection
 
-    def connect_to_a_dying_one(self: Any, *args: Any, **named: Any) -> Any:
-        found = connect(self, *args, **named)
-        self.default_channel.client.ping()
+    def connect_and_lose(**named: Any) -> None:
+        connect(**named)
+        connection.default_channel.client.ping()
         server.kill()
-        return found
 
-    monkeypatch.setattr(connection, "ensure_connection", connect_to_a_dying_one)
+    connection.ensure_connection = connect_and_lose
+    app.connection_for_read = lambda **_: connection
     with pytest.raises(BrokerUnavailable):
         depths(app, queues.ALL)
