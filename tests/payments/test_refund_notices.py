@@ -10,9 +10,9 @@ from atelier.kernel.errors import Refusal
 from atelier.kernel.ids import new_id
 from atelier.orders.errors import CaseResolved, OrderNotRefundable, RefundTooLarge, ResolutionUnsuitable
 from atelier.orders.service import Order
-from atelier.payments import resolving
+from atelier.payments import resolving, returning, settlement
 from atelier.payments.resolving import Decision, Resolved
-from atelier.payments.settlement import Settled
+from atelier.payments.settlement import Payment, Settled
 from tests.payments.desk import Desk
 
 PRICE = 1_000
@@ -214,3 +214,56 @@ def refused(desk: Desk, case: dict[str, Any]) -> str:
 def elsewhere(order: Order) -> Order:
     """The same number at the other gateway."""
     return replace(order, provider="wechat" if order.provider == "alipay" else "alipay")
+
+
+class TestStrayMoneyOfTheSameOrder:
+    """Alipay says what went back in all: also of a second payment, which a case has sent back."""
+
+    def test_it_is_not_taken_for_more_of_our_refund(self, desk: Desk) -> None:
+        order = desk.order(desk.user())
+        send_back(desk, order)
+        refund_id = desk.want(order, 400)
+        settled = desk.notice(order, desk.refund(refund_id).refund_no, together=1_400)
+        assert settled is not None
+        assert (settled.outcome, desk.now(order).refunded_fen) == ("refunded", 400)
+        assert [case["kind"] for case in desk.cases()] == ["double_payment"]
+
+    def test_it_is_not_a_part_of_what_somebody_else_paid_back(self, desk: Desk) -> None:
+        order = desk.order(desk.user())
+        send_back(desk, order)
+        settled = desk.notice(order, "H1", together=1_090)
+        assert settled is not None
+        assert settled.outcome == "unknown_refund"
+        assert [case["amount_fen"] for case in desk.cases()] == [1_000, 90]
+
+    def test_nobody_can_say_while_it_is_on_its_way(self, desk: Desk) -> None:
+        order = desk.order(desk.user())
+        send_back(desk, order, ended=False)
+        desk.notice(order, "H1", together=1_090)
+        assert [case["amount_fen"] for case in desk.cases()] == [1_000, None]
+
+
+def send_back(desk: Desk, order: Order, *, ended: bool = True) -> None:
+    """The order is paid once more, and an administrator sends that back."""
+    paid = Payment(
+        provider="alipay",
+        order_no=order.order_no,
+        payment_no="Q1",
+        amount_fen=order.amount_fen,
+        currency="CNY",
+        source="query",
+    )
+    desk.db.transact(settlement.settle_payment, paid, ids=desk.ids(), now_ms=now_ms())
+    (case,) = desk.cases()
+    decision = Decision(
+        case_id=case["id"],
+        resolution="refund_payment",
+        note="重复支付",
+        admin_id=desk.admin_id,
+        ids=desk.ids(),
+        refund_id=new_id(),
+    )
+    desk.db.transact(resolving.resolve, decision, now_ms=now_ms())
+    if not ended:
+        desk.till.moods.append("lost")
+    returning.send_back(desk.db, gateways=desk.tills, case_id=case["id"], lease_ms=60_000)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.contracts import outbox
@@ -88,6 +88,14 @@ def lock_by_refund(session: Session, *, provider: str, order_no: str, refund_no:
 def lock(session: Session, *, case_id: str) -> Case | None:
     """A case by its id; nobody else changes it until this transaction has ended. Accounts are locked after it."""
     return _one(session, C.id == case_id, locked=True)
+
+
+def sent_back_fen(session: Session, *, order_no: str) -> tuple[int, int]:
+    """What of an order's stray money has gone back, and what may be going or have gone."""
+    mine = (C.order_no == order_no, C.refund_no.is_not(None))
+    sums = select(C.state, func.sum(C.amount_fen)).where(*mine, or_(C.state == RETURNING, C.resolution == REFUNDED))
+    fen = {row[0]: int(row[1]) for row in session.connection().execute(sums.group_by(C.state))}
+    return fen.get(RESOLVED, 0), fen.get(RETURNING, 0)
 
 
 def page(session: Session, *, wanted: Filter, offset: int, limit: int) -> tuple[list[Case], int]:

@@ -5,12 +5,12 @@ opens a case: an administrator accepts it, and then it is a refund as any other,
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from sqlalchemy.orm import Session
 
-from atelier.orders import cases, refunds, states
+from atelier.orders import cases, refunds, resolutions, states
 from atelier.orders import service as orders
 from atelier.orders.cases import NewCase
 from atelier.orders.refunds import Refund
@@ -31,6 +31,10 @@ def settle(
     if order is not None and order.provider != provider:
         order = None
     went = Went.of(fact)
+    if went.together_fen is not None:
+        # Of an order that was paid twice, Alipay counts what goes back of the stray payment too.
+        gone_fen, going_fen = resolutions.sent_back_fen(session, order_no=order_no)
+        went = replace(went, stray_fen=gone_fen, strays_going_fen=going_fen)
     refund = _ours(session, order, went)
     if went.state not in ENDS:
         return Settled(outcome=KNOWN if refund else IGNORED, order=order)
@@ -55,7 +59,11 @@ def settle(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Went:
-    """What a notice says: of which refund, how much, and, at Alipay, how much went back for the order in all."""
+    """What a notice says: of which refund, how much, and, at Alipay, how much went back for the order in all.
+
+    stray_fen   what cases have sent back of the same order's money, and so is none of its refunds; `strays_going_fen`
+                is on its way
+    """
 
     state: str
     refund_no: str | None
@@ -63,6 +71,8 @@ class Went:
     gateway_no: str | None
     fen: int | None
     together_fen: int | None
+    stray_fen: int = 0
+    strays_going_fen: int = 0
 
     @classmethod
     def of(cls, fact: Mapping[str, Any]) -> Self:
@@ -82,7 +92,7 @@ class Went:
         if self.fen is not None or self.together_fen is None:
             return self.fen
         # Notices may pass each other: what went back in all is this one, and any of the others that we know of.
-        known_fen = order.refunded_fen + order.refunding_fen
+        known_fen = order.refunded_fen + order.refunding_fen + self.stray_fen + self.strays_going_fen
         return None if refund.amount_fen <= self.together_fen <= known_fen else self.together_fen
 
     def other_fen(self, order: Order | None, *, unaccepted_fen: int) -> int | None:
@@ -92,8 +102,8 @@ class Went:
         """
         if self.fen is not None or self.together_fen is None or order is None:
             return self.fen
-        rest_fen = self.together_fen - order.refunded_fen - unaccepted_fen
-        return rest_fen if rest_fen > 0 and not order.refunding_fen else None
+        rest_fen = self.together_fen - order.refunded_fen - self.stray_fen - unaccepted_fen
+        return rest_fen if rest_fen > 0 and not order.refunding_fen and not self.strays_going_fen else None
 
 
 def _ours(session: Session, order: Order | None, went: Went) -> Refund | None:
