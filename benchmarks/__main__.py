@@ -20,7 +20,7 @@ from rich.console import Console
 from benchmarks import load, results
 from benchmarks.plan import Plan
 from benchmarks.results import Line
-from benchmarks.rows import accept, done, latency, million, poll, reconcile, search, settle, sockets
+from benchmarks.rows import accept, done, latency, million, poll, reconcile, search, settle, sockets, webhooks
 from benchmarks.stand import Servers
 
 ROWS: dict[str, Callable[[Plan], list[Line]]] = {
@@ -33,6 +33,7 @@ ROWS: dict[str, Callable[[Plan], list[Line]]] = {
     "search": search.run,
     "settle": settle.run,
     "sockets": sockets.run,
+    "webhooks": webhooks.run,
 }
 console = Console()
 

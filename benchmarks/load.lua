@@ -1,4 +1,4 @@
--- Requests prepared beforehand, one a line: method, path, token, etag, body; separated by tabs, "-" where there is none.
+-- Requests prepared beforehand, one a line: method, path, token, etag, type, body; tabs between, "-" where there is none.
 -- Sent in turn from the one that the second argument names; the result is printed as one line of JSON.
 
 local prepared, turn = {}, 0
@@ -9,11 +9,11 @@ local function given(field)
 end
 
 local function read(line)
-  local method, path, token, etag, body = line:match("^([^\t]+)\t([^\t]+)\t([^\t]+)\t([^\t]+)\t(.+)$")
+  local method, path, token, etag, kind, body = line:match("^([^\t]+)\t([^\t]+)\t([^\t]+)\t([^\t]+)\t([^\t]+)\t(.+)$")
   local headers = {}
   if given(token) then headers["Authorization"] = "Bearer " .. token end
   if given(etag) then headers["If-None-Match"] = etag end
-  if given(body) then headers["Content-Type"] = "application/json" end
+  if given(body) then headers["Content-Type"] = kind end
   return method, path, headers, given(body)
 end
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).with_name("load.lua")
 CONNECTIONS = 64
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 WARM_SECONDS = 2
 WARM_TURNS_MAX = 15
 MISSING = "wrk is missing: install the package `wrk` (on Debian `apt-get install wrk`, on macOS `brew install wrk`)."
@@ -17,17 +19,19 @@ MISSING = "wrk is missing: install the package `wrk` (on Debian `apt-get install
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request of a load."""
+    """One request of a load. `form`: the body is one of a form, and not JSON."""
 
     path: str
     method: str = "GET"
     token: str = ""
     etag: str = ""
     body: str = ""
+    form: bool = False
 
     def line(self) -> str:
         """As the script reads it."""
-        return "\t".join((self.method, self.path, self.token or "-", self.etag or "-", self.body or "-"))
+        kind = FORM if self.form else JSON
+        return "\t".join((self.method, self.path, self.token or "-", self.etag or "-", kind, self.body or "-"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
