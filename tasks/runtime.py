@@ -61,6 +61,7 @@ def provider_options(chosen: Settings) -> ProviderOptions:
         openai_base_url=chosen.openai_url,
         openai_api_key=chosen.openai_key.get_secret_value(),
         openai_models=offers.model_names(chosen.openai_models),
+        openai_max_tokens_field=chosen.openai_max_tokens_field,
         development=chosen.environment == "development",
     )
 

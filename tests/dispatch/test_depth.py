@@ -38,7 +38,9 @@ def test_a_broker_that_dies_before_it_has_answered_is_named_so(
         connection.default_channel.client.ping()
         server.kill()
 
-    connection.ensure_connection = connect_and_lose
-    app.connection_for_read = lambda **_: connection
+    def connection_for_read(**_named: Any) -> Any:
+        return connection
+
+    connection.ensure_connection, app.connection_for_read = connect_and_lose, connection_for_read
     with pytest.raises(BrokerUnavailable):
         depths(app, queues.ALL)

@@ -45,6 +45,7 @@ class TestRegistry:
                 openai_url=server.base_url,
                 openai_key="sk-1",
                 openai_models="chat=chat-small, images=image-small, speech=speech-small, long=chat-large",
+                openai_max_tokens_field="max_completion_tokens",
                 jwt_secret="-",
             )
             registry = build_registry(provider_options(chosen))
@@ -53,6 +54,8 @@ class TestRegistry:
             ask(registry["openai"], "rain", model="long")
             asked = [call.body["model"] for call in server.calls]
             assert asked == ["chat-small", "image-small", "speech-small", "chat-large"]
+            assert "max_completion_tokens" in server.calls[0].body
+            assert "max_tokens" not in server.calls[0].body
 
     def test_the_local_writer_uses_the_embedded_server_when_there_is_one(self) -> None:
         with FakeOpenAI(api_key="sk-1") as server:

@@ -16,7 +16,7 @@ from atelier.kernel.settings import Settings
 SECRET_NAMES = re.compile(
     r"(?i)(password|passwd|secret|token|authorization|api_?key|private_?key|cookie|sign(ature)?$|prompt|input_?data)"
 )
-SECRET_VALUES = re.compile(r"(?i)(bearer\s+\S+|atk_\w+|eyJ[\w-]+\.[\w-]+\.[\w-]*|://[^/\s:@]*:[^/\s@]+@)")
+SECRET_VALUES = re.compile(r"(?i)(bearer\s+\S+|atk_\w+|eyJ[\w-]+\.[\w-]+\.[\w-]*|://[^/\s:@]*:\S+@)")
 HIDDEN = "[redacted]"
 
 
@@ -28,11 +28,22 @@ def get(name: str) -> Any:
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace secrets by name, and anything that looks like one by shape."""
     for name, value in event.items():
-        if SECRET_NAMES.search(name):
-            event[name] = HIDDEN
-        elif isinstance(value, str):
-            event[name] = SECRET_VALUES.sub(HIDDEN, value)
+        event[name] = _redacted(name, value)
     return event
+
+
+def _redacted(name: str, value: Any) -> Any:
+    if SECRET_NAMES.search(name):
+        return HIDDEN
+    if isinstance(value, str):
+        return SECRET_VALUES.sub(HIDDEN, value)
+    if isinstance(value, dict):
+        members: dict[Any, Any] = value
+        return {key: _redacted(str(key), one) for key, one in members.items()}
+    if isinstance(value, list | tuple):
+        rows: list[Any] | tuple[Any, ...] = value
+        return [_redacted("", one) for one in rows]
+    return value
 
 
 def configure(settings: Settings, *, role: str) -> None:

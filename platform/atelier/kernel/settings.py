@@ -204,6 +204,9 @@ class Settings(BaseSettings):
         description="its models that agents may use, as name or name=its-own-name, comma-separated; the names chat, "
         "images and speech are for agents that name none",
     )
+    openai_max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what it calls the longest answer: OpenAI's reasoning models know the latter only"
+    )
 
     alipay_app_id: str = Field("", description="the application's id at Alipay; empty: no Alipay")
     alipay_seller_id: str = Field("", description="the merchant's own id (2088…), which notices must name")
