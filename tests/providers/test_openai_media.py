@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 from PIL import Image
 
+from atelier.generation import artifacts
 from atelier.providers.errors import BadAnswer, Misconfigured, ModelMissing, ParameterInvalid
 from atelier.providers.fake_openai import FakeOpenAI, Fault
-from atelier.providers.openai import Endpoint, OpenAIImages, OpenAISpeech
+from atelier.providers.openai import Endpoint, OpenAIImages, OpenAISpeech, media
 from tests.providers.asking import ask
 
 
@@ -95,3 +96,9 @@ class TestSpeech:
         endpoint = Endpoint(base_url=server.base_url, api_key="sk-wrong", models={"": "speech-small"})
         with pytest.raises(Misconfigured):
             ask(OpenAISpeech(endpoint), "x")
+
+
+def test_every_type_of_file_has_its_own_ending() -> None:
+    """Whoever downloads a result finds out by its name what it is."""
+    made = {kind for _, _, kind in media.IMAGE_SIGNATURES} | set(media.AUDIO_TYPES.values())
+    assert made <= set(artifacts.EXTENSIONS)

@@ -17,6 +17,7 @@ EXTENSIONS = {
     "audio/opus": "opus",
     "audio/aac": "aac",
     "audio/mp4": "m4a",
+    "audio/flac": "flac",
     "audio/mpeg": "mp3",
     "video/mp4": "mp4",
 }

@@ -33,16 +33,15 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def _redacted(name: str, value: Any) -> Any:
+    kind = value.__class__
     if SECRET_NAMES.search(name):
         return HIDDEN
-    if isinstance(value, str):
+    if issubclass(kind, str):
         return SECRET_VALUES.sub(HIDDEN, value)
-    if isinstance(value, dict):
-        members: dict[Any, Any] = value
-        return {key: _redacted(str(key), one) for key, one in members.items()}
-    if isinstance(value, list | tuple):
-        rows: list[Any] | tuple[Any, ...] = value
-        return [_redacted("", one) for one in rows]
+    if issubclass(kind, dict):
+        return {key: _redacted(str(key), one) for key, one in value.items()}
+    if issubclass(kind, list | tuple):
+        return [_redacted("", one) for one in value]
     return value
 
 

@@ -18,12 +18,12 @@ _LONGEST_IMAGE: Final = 32_000_000
 _LONGEST_SPEECH: Final = 64_000_000
 _LONGEST_SPOKEN: Final = 4096
 
-_IMAGE_SIGNATURES: Final = (
+IMAGE_SIGNATURES: Final = (
     (b"\x89PNG\r\n\x1a\n", 0, "image/png"),
     (b"\xff\xd8\xff", 0, "image/jpeg"),
     (b"WEBP", 8, "image/webp"),
 )
-_AUDIO_TYPES: Final = {
+AUDIO_TYPES: Final = {
     "mp3": "audio/mpeg",
     "opus": "audio/ogg",
     "aac": "audio/aac",
@@ -76,7 +76,7 @@ class OpenAIImages:
     async def _image(self, item: dict[str, Any], number: int, count: int, context: RunContext) -> Output:
         encoded = item.get("b64_json")
         data = base64.b64decode(encoded, validate=True) if encoded else await self._fetched(item)
-        content_type = next((kind for mark, at, kind in _IMAGE_SIGNATURES if data[at : at + len(mark)] == mark), None)
+        content_type = next((kind for mark, at, kind in IMAGE_SIGNATURES if data[at : at + len(mark)] == mark), None)
         if content_type is None:
             raise BadAnswer("the provider's image is of no known type")
         context.progress((number + 1) / count, "image")
@@ -111,7 +111,7 @@ class OpenAISpeech:
         context.progress(0.0, "speech")
         data = self._client.post("/audio/speech", body, request=request, context=context, read=_read_speech)
         context.progress(1.0, "speech")
-        return GenerationResult(outputs=(Output(type="audio", content_type=_AUDIO_TYPES[kind], data=data),))
+        return GenerationResult(outputs=(Output(type="audio", content_type=AUDIO_TYPES[kind], data=data),))
 
 
 async def _read_speech(response: httpx.Response) -> bytes:
