@@ -1,7 +1,8 @@
 """Failed logins, counted in the database per address and account, so that an empty Redis forgets nothing.
 
 An attempt is counted before its password is looked at and taken back when it was right: parallel guesses can't slip
-past a counter that each of them has read too early. The account itself is never locked, so nobody can lock out another.
+past a counter that each of them has read too early, for they pass a gate one by one, in whatever process they are. The
+account itself is never locked, so nobody can lock out another.
 
 An account has two names to sign in by. Each is counted for itself, because an answer that counted both would say that
 they belong together, and so that they exist. Whether they had their failures together is asked silently: from then on
@@ -12,14 +13,19 @@ import ipaddress
 import math
 from collections.abc import Collection
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atelier.accounts.models import LoginFailure
 from atelier.kernel import clock, tokens
+from atelier.kernel.database import Again, is_duplicate, matched
 from atelier.kernel.errors import RateLimited
 
 WINDOW_MS = 15 * clock.MINUTE_MS
+GATE = "gate"
+"""The subject of the rows that are no failures: there is one for each subject, to be locked while it is counted."""
+_ID_CHARS = 36
 
 
 def subject(*, purpose: str, address: str, account: str) -> str:
@@ -35,17 +41,30 @@ def subject(*, purpose: str, address: str, account: str) -> str:
 
 def count(session: Session, *, subject: str, attempt_id: str, failures_max: int, now_ms: int) -> None:
     """Count an attempt as failed for now. Raises RateLimited with the seconds until the next one is free."""
+    _pass_the_gate(session, subject=subject, now_ms=now_ms)
     recent = (
         select(LoginFailure.at_ms)
         .where(LoginFailure.subject == subject, LoginFailure.at_ms > now_ms - WINDOW_MS)
         .order_by(LoginFailure.at_ms)
-        .with_for_update()
     )
     times = session.scalars(recent).all()
     if len(times) >= failures_max:
         free_ms = times[-failures_max] + WINDOW_MS - now_ms
         raise RateLimited(retry_after=max(1, math.ceil(free_ms / 1000)))
     session.execute(insert(LoginFailure).values(id=attempt_id, subject=subject, at_ms=now_ms))
+
+
+def _pass_the_gate(session: Session, *, subject: str, now_ms: int) -> None:
+    """Have the subject for oneself until this transaction ends: rows that are not there yet can't be locked."""
+    gate = subject[:_ID_CHARS]
+    if matched(session, update(LoginFailure).where(LoginFailure.id == gate).values(at_ms=now_ms)):
+        return
+    try:
+        session.execute(insert(LoginFailure).values(id=gate, subject=GATE, at_ms=now_ms))
+    except IntegrityError as error:
+        if is_duplicate(error):
+            raise Again from error
+        raise
 
 
 def are_spent(session: Session, *, subjects: Collection[str], attempt_id: str, failures_max: int, now_ms: int) -> bool:
