@@ -193,6 +193,7 @@ class TestRefusals:
                 ("ATELIER_OPENAI_URL", "hunter2/v1"),
                 ("ATELIER_LLM_URL", "ftp://hunter2"),
             ),
+            *(("ATELIER_OPENAI_KEY", "hunter2 é"), ("ATELIER_LLM_KEY", "hunter2\n2")),
             *(("FRONTEND_URL", "hunter2.example"), ("ATELIER_TRUSTED_PROXIES", "10.0.0.0/8,hunter2")),
         ],
     )

@@ -24,6 +24,8 @@ def unusable(
         "public_url": ("{name} must be http://… or https://…", _is(given["public_url"], HTTP)),
         "llm_url": ("{name} must be http://… or https://…", _is(given["llm_url"], HTTP)),
         "openai_url": ("{name} must be http://… or https://…", _is(given["openai_url"], HTTP)),
+        "llm_key": ("{name} must be printable ASCII without blanks", _is_key(given["llm_key"])),
+        "openai_key": ("{name} must be printable ASCII without blanks", _is_key(given["openai_key"])),
         "frontend_urls": (
             "{name} must name origins such as https://your.site",
             all(map(_is_origin, frontend_urls)),
@@ -50,6 +52,11 @@ def _is_origin(address: str) -> bool:
     """Whether a browser or an app may call itself so."""
     scheme, found, rest = address.partition("://")
     return address == "*" or all((scheme, found, rest))
+
+
+def _is_key(text: str) -> bool:
+    """Whether a header can carry it."""
+    return text.isascii() and text.isprintable() and " " not in text
 
 
 def _is_network(text: str) -> bool:
