@@ -6,7 +6,6 @@ stands `what_the_document_allows_is_understood`, which reads the answer: such a 
 asks, and never for how it is written.
 """
 
-import copy
 import json
 import re
 import subprocess
@@ -29,7 +28,7 @@ from atelier.catalog.seed_content import ECHO
 from atelier.kernel import clock, tokens
 from atelier.kernel.ids import new_id
 from atelier.onboarding import operator
-from tests.contract import belongings
+from tests.contract import belongings, links
 from tests.contract.conftest import Place
 from tests.stack import KEYRING, Stack
 from web import openapi, openapi_headers, outputs, routes
@@ -41,7 +40,6 @@ Test = Callable[..., None]
 # Not the one of the examples in the document, or the example of a new password would be a right one.
 PASSWORD = "nothing that a document shows"
 AMOUNT = 1_000_000
-LINKS_FOLLOWED_MIN = 15
 DOCUMENT = openapi.build(routes.ENDPOINTS, tags=routes.TAGS, server="")
 # Rules that JSON Schema can't say: the field and the code of the detail that names it.
 PRICES = ("basePrice", "creditsPerUse")
@@ -76,43 +74,6 @@ OF_AGENTS = {
     *("inputSchema", "configSchema", "defaultConfig", "runtime", "examples"),
     *("package", "manifest", "manifest.json", "manifest.yaml"),
 }
-# Where ids come from: path, method and status of an answer, where it is in there, and as which parameter it goes on.
-FINDS = (
-    ("/api/workshop/generate", "post", "202", "/jobId", "jobId"),
-    ("/api/jobs/{jobId}/retry", "post", "202", "/jobId", "jobId"),
-    ("/api/jobs", "get", "200", "/jobs/0/id", "jobId"),
-    ("/api/agents", "get", "200", "/agents/0/id", "agentId"),
-    ("/api/agents", "post", "201", "/id", "agentId"),
-    ("/api/agents/mine", "get", "200", "/agents/0/id", "agentId"),
-    ("/api/agents/{agentId}", "get", "200", "/creator/id", "userId"),
-    ("/api/notifications", "get", "200", "/notifications/0/id", "notificationId"),
-    ("/api/workshop/projects", "post", "201", "/id", "projectId"),
-    ("/api/workshop/projects", "get", "200", "/projects/0/id", "projectId"),
-    ("/api/workshop/projects/{projectId}/versions", "post", "201", "/number", "version"),
-    ("/api/workshop/projects/{projectId}/versions", "get", "200", "/versions/0/number", "version"),
-    ("/api/workshop/projects/{projectId}/collaborate", "get", "200", "/invitations/0/id", "invitationId"),
-    ("/api/files", "get", "200", "/files/0/id", "fileId"),
-    ("/api/files/upload", "post", "201", "/id", "fileId"),
-    ("/api/files/uploads", "post", "201", "/id", "uploadId"),
-    ("/api/users/avatar", "post", "200", "/file/id", "fileId"),
-    ("/api/payments/orders", "get", "200", "/orders/0/id", "orderId"),
-    ("/api/admin/packages", "get", "200", "/packages/0/id", "packageId"),
-    ("/api/admin/users", "get", "200", "/users/0/id", "userId"),
-    ("/api/admin/agents", "get", "200", "/agents/0/id", "agentId"),
-    ("/api/admin/categories", "post", "201", "/id", "categoryId"),
-)
-# It would end the run; and nobody is invited to what they made themselves.
-NOT_FOLLOWED = "^/api/auth/logout$|/collaborate/(accept|decline)$"
-# What is wrong with a request is answered by one of these, also when something else is wrong with it too.
-REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "429", "503"]
-# An agent that is archived is still shown to its creator.
-FOLLOWED_WITH = f"""
-[checks.negative_data_rejection]
-expected-statuses = {json.dumps(REFUSED)}
-[[operations]]
-include-path-regex = "^/api/agents/\\\\{{agentId\\\\}}"
-checks.use_after_free.enabled = false
-"""
 # The handshake of a WebSocket is no request that a document of HTTP can describe.
 HANDSHAKES = {"GET /api/events"}
 # A notice without its gateway's signature is understood and refused, in the words that the gateway reads.
@@ -131,35 +92,6 @@ def _schema(document: Json, *, coverage: bool) -> BaseSchema:
         "generation": {"with-security-parameters": False},
     }
     return schemathesis.openapi.from_dict(document, config=Config.from_dict(chosen))
-
-
-def _linked() -> Json:
-    """The document, with what an operation finds leading on to all that can be done with it."""
-    document = copy.deepcopy(DOCUMENT)
-    operations = [one for path in document["paths"].values() for one in path.values()]
-    for one in operations:
-        one["parameters"] = [given for given in one["parameters"] if "$ref" not in given]  # without the headers
-    for path, method, status, found, parameter in FINDS:
-        source = document["paths"][path][method]
-        source["parameters"] = [given for given in source["parameters"] if given["in"] == "path"]
-        known = {name: f"$request.path.{name}" for name in _places(source)} | {parameter: f"$response.body#{found}"}
-        source["responses"][status]["links"] = {
-            one["operationId"]: {
-                "operationId": one["operationId"],
-                "parameters": {name: known[name] for name in _places(one)},
-            }
-            for one in operations
-            if parameter in _places(one) and _places(one) <= known.keys()
-        }
-    of_agents = document["paths"]["/api/agents"]["get"]["responses"]["200"]["links"]
-    for name, config in {"well": {}, "slowly": {"delayMs": 200}, "badly": {"fail": "permanent"}}.items():
-        body = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}, "config": config}
-        of_agents[name] = {"operationId": "postWorkshopGenerate", "requestBody": body}
-    return document
-
-
-def _places(operation: Json) -> set[str]:
-    return {given["name"] for given in operation["parameters"] if given["in"] == "path"}
 
 
 @schemathesis.deserializer("text/plain")
@@ -394,15 +326,15 @@ def test_following_what_is_found_from_answer_to_answer(
 ) -> None:
     """By the program, which knows that a server remembers; a plain property would be called flaky for it."""
     stack.start("generation")
-    (tmp_path / "linked.json").write_text(json.dumps(_linked()))
-    (tmp_path / "schemathesis.toml").write_text(FOLLOWED_WITH)
+    (tmp_path / "linked.json").write_text(json.dumps(links.linked(DOCUMENT)))
+    (tmp_path / "schemathesis.toml").write_text(links.SETTINGS)
     (token,) = callers[role].headers().values()
     options = {
         "url": str(stack.client.base_url),
         "header": f"Authorization: {token}",
         "phases": "stateful",
         "exclude-checks": "positive_data_acceptance",
-        "exclude-path-regex": NOT_FOLLOWED,
+        "exclude-path-regex": links.NOT_FOLLOWED,
         "max-examples": "300",
         "suppress-health-check": "all",
     }
@@ -412,4 +344,4 @@ def test_following_what_is_found_from_answer_to_answer(
     assert done.returncode == 0, done.stdout
     covered = re.search(r"API Links: +(\d+) covered", done.stdout)
     assert covered, done.stdout
-    assert int(covered[1]) >= LINKS_FOLLOWED_MIN, done.stdout
+    assert int(covered[1]) >= links.FOLLOWED_MIN, done.stdout
