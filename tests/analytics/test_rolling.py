@@ -22,11 +22,14 @@ from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.ledger.models import TRANSFERS
+from tests.bounds import examples
 from tests.jobs.lifecycle import Workshop
 
 OFFSET_MS = 8 * HOUR_MS
 ZONE = Zone(OFFSET_MS)
-PER_TEST = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PER_TEST = settings(
+    max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.fixture

@@ -119,8 +119,8 @@ class Money(PayingBack):
 
 
 # Examples, steps of each, and after how many of them the doctor looks.
-_FEW = pytest.param("sqlite", (16, 40, 10))
-_MANY = [pytest.param(engine, (100, 60, 1), marks=pytest.mark.proof) for engine in ("sqlite", "mariadb")]
+_FEW = pytest.param("sqlite", (6, 40, 10))
+_MANY = [pytest.param(engine, (30, 50, 2), marks=pytest.mark.proof) for engine in ("sqlite", "mariadb")]
 
 
 @pytest.mark.timeout(1_800)

@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from atelier.gateways.port import ProviderName
 from atelier.kernel.clock import MINUTE_MS
 from atelier.orders import states
+from tests.bounds import examples
 from tests.reconciliation import strays
 from tests.reconciliation.books import CREDITS, PROVIDERS, Row, Shop, back_line, day, noon, paid_line
 
-PER_TEST = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PER_TEST = settings(
+    max_examples=examples(4), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 MENDED = ("credited", "late", "refunded", "returned")
 
 
