@@ -35,6 +35,16 @@ async def test_steps_cover_the_whole_time(office: Office, granularity: str, step
     assert found["to"] >= "2026-01-16T16:00:00.000Z"
 
 
+@pytest.mark.parametrize("granularity", ["hour", "day", "week", "month"])
+async def test_no_time_is_too_far_away(office: Office, granularity: str) -> None:
+    for end in ("1000-01-01T00:00:01Z", "9998-12-31T23:59:59Z"):
+        status, found = await office.ask("GET", f"{PATH}?to={end}&granularity={granularity}")
+        assert (status, len(found["points"]) >= 29) == (200, True)
+    for beyond in ("9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00", "0001-01-05T00:00:00Z"):
+        status, problem = await office.ask("GET", f"{PATH}?to={beyond}&granularity={granularity}")
+        assert (status, problem["details"][0]["path"]) == (400, ["to"])
+
+
 async def test_only_what_is_wanted(office: Office) -> None:
     _, found = await office.ask("GET", f"{PATH}?metrics=signUps,wait")
     shown = {name for name, value in found["total"].items() if value is not None}

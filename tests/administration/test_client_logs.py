@@ -46,6 +46,8 @@ async def test_nobody_tells_in_anothers_name(office: Office, someone: Person) ->
         ({"action": "a b"}, "action"),
         ({"action": "x" * 65}, "action"),
         ({"timestamp": 5}, "timestamp"),
+        ({"timestamp": "9999-12-31T23:59:59-10:00"}, "timestamp"),
+        ({"timestamp": "0001-01-01T00:00:00+10:00"}, "timestamp"),
         ({"success": "yes"}, "success"),
         ({"role": "admin"}, "role"),
     ],

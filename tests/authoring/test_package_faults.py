@@ -57,6 +57,21 @@ def lying() -> bytes:
     return bytes(raw)
 
 
+def damaged() -> bytes:
+    """An archive whose packed bytes can't be unpacked."""
+    raw = bytearray(package())
+    raw[raw.index(b"manifest.json") + len(b"manifest.json")] = 0x07
+    return bytes(raw)
+
+
+def nameless() -> bytes:
+    """An archive with a file that has no name."""
+    raw = bytearray(package())
+    entry = raw.index(b"PK\x01\x02")
+    struct.pack_into("<HH", raw, entry + 28, 0, len(b"manifest.json"))
+    return bytes(raw)
+
+
 UNREADABLE: tuple[tuple[str, bytes, str, str], ...] = (
     ("nothing", b"\n", "manifest.yaml", "yaml_invalid"),
     ("no YAML", b"a: b: c", "manifest.yaml", "yaml_invalid"),
@@ -76,6 +91,8 @@ UNREADABLE: tuple[tuple[str, bytes, str, str], ...] = (
     ("long JSON", b'{"a": "' + b"x" * 300_000 + b'"}', "manifest.json", "json_too_large"),
     ("a broken archive", b"PK\x03\x04" + b"x" * 100, "package", "package_broken"),
     ("half an archive", package()[:-30], "package", "package_broken"),
+    ("a damaged archive", damaged(), "package", "package_broken"),
+    ("a file without a name", nameless(), "package", "package_broken"),
     ("a bomb", bomb(200_000_000), "manifest.json", "json_too_large"),
     ("a bomb that lies", lying(), "package", "package_broken"),
     ("no manifest", zipped({"icon.png": picture()}), "manifest", "missing"),

@@ -1,6 +1,7 @@
 """Pictures are made anew: the same pixels, and nothing else that came in."""
 
 import io
+import struct
 import time
 import zlib
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 
 from atelier.files import pictures
 from atelier.files.errors import ImageInvalid, ImageTooLarge
@@ -101,6 +102,29 @@ def test_a_picture_is_turned_as_it_was_looked_at() -> None:
     assert opened(samples.noted_jpeg()).size == (40, 20)
     assert opened(renewed(samples.noted_jpeg(), "JPEG")).size == (20, 40)
     assert shrunk(samples.noted_jpeg(), "JPEG").size == (20, 40)
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+def test_a_picture_is_turned_as_the_library_turns_it(turned: int) -> None:
+    data = samples.noted_jpeg(turned=turned)
+    expected = ImageOps.exif_transpose(opened(data))
+    assert difference(opened(renewed(data, "JPEG")), expected) <= 12
+
+
+def test_notes_that_make_no_sense_spoil_no_photograph() -> None:
+    data = bytearray(samples.noted_jpeg())
+    data[data.index(b"\x01\x0f\x00\x02") + 1] = 0  # The maker's name is the width now, and still a text.
+    with pytest.raises(struct.error):
+        ImageOps.exif_transpose(opened(bytes(data)))
+    assert opened(renewed(bytes(data), "JPEG")).size == (20, 40)
+    assert shrunk(bytes(data), "JPEG").size == (20, 40)
+
+
+def test_an_animation_wider_than_its_format_allows_is_refused() -> None:
+    data = bytearray(samples.animation("WEBP", frames=2, size=(50, 20)))
+    data[24:27] = (20_000 - 1).to_bytes(3, "little")
+    with pytest.raises(ImageInvalid):
+        renewed(bytes(data), "WEBP")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])

@@ -120,7 +120,10 @@ def _is_welcome(request: web.Request, frontend_urls: list[str], public_url: str)
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None:
         return True
-    host = urlsplit(origin).netloc.lower()
+    try:
+        host = urlsplit(origin).netloc.lower()
+    except ValueError:
+        return False  # No browser sends such a thing.
     own = {request.host.lower(), urlsplit(public_url).netloc.lower()} - {""}
     return host in own or Origins(frontend_urls).allows(origin.lower())
 

@@ -20,6 +20,9 @@ LIMIT_DEFAULT = 20
 LIMIT_MAX = 50
 DEPTH_MAX = 20
 INTEGER_MAX = 2**63 - 1
+# The years 1000 to 9998: what is written down again in another zone, or rounded to a month, is a year with four digits.
+MOMENT_MIN_MS = -30_610_224_000_000
+MOMENT_END_MS = 253_370_764_800_000
 
 _DIGITS = re.compile(r"-?[0-9]{1,18}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -94,7 +97,9 @@ def _line(value: Any) -> Any:
 def _moment(value: Any) -> int:
     try:
         if isinstance(value, str) and _MOMENT.fullmatch(value):
-            return int(datetime.fromisoformat(value).timestamp() * 1000)
+            moment = int(datetime.fromisoformat(value).timestamp() * 1000)
+            if MOMENT_MIN_MS <= moment < MOMENT_END_MS:
+                return moment
     except (ValueError, OverflowError):  # 31 February, or the year 0: written like a moment, but none
         pass
     raise PydanticCustomError("datetime_parsing", "Input should be a valid datetime in RFC 3339 format")

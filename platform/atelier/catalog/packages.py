@@ -10,6 +10,7 @@ Nothing is ever unpacked to a disk, and nothing is read beyond its limit, howeve
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
@@ -33,6 +34,11 @@ _EXAMPLE: Final = re.compile(r"examples/[^/]{1,100}\.(json|ya?ml)")
 # What file managers add by themselves.
 _LITTER: Final = re.compile(r"(^|/)(__MACOSX/|\.DS_Store$|Thumbs\.db$|desktop\.ini$)")
 _ENCRYPTED: Final = 0x1
+# What the library raises for damaged archives; IndexError is for a file without a name.
+_BROKEN: Final = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+    *(NotImplementedError, EOFError, ValueError, IndexError),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,7 @@ def _archive(file: BinaryIO) -> Package:
     try:
         with zipfile.ZipFile(file) as archive:
             return _members(archive, dict(_safe(archive)))
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, ValueError) as error:
+    except _BROKEN as error:
         raise _wrong("package", "package_broken", "Not a zip archive that can be read.") from error
 
 

@@ -6,12 +6,13 @@ is decoded, the size that the header declares is compared with what a picture ma
 
 import contextlib
 import io
+import struct
 import warnings
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from PIL import Image, ImageCms, ImageOps, ImageSequence
+from PIL import ExifTags, Image, ImageCms, ImageSequence
 
 from atelier.files import structure
 from atelier.files.errors import ImageInvalid, ImageTooLarge
@@ -21,6 +22,21 @@ FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "imag
 LOSSLESS = b"VP8L"
 JPEG_QUALITY = 90
 WEBP_QUALITY = 85
+# How a picture has to be turned, by what its camera noted.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# Decoders raise nearly everything for broken data.
+_BROKEN = (
+    *(ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, MemoryError),
+    *(struct.error, RuntimeError, ArithmeticError, AttributeError),
+)
 # Pillow's own limit is above every limit of ours; what passes it is a bomb, and not worth a mere warning.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
@@ -70,8 +86,8 @@ def _reading(source: BinaryIO, content_type: str) -> Generator[Image.Image]:
         if error.errno is not None:  # It is the system that speaks, and not a decoder.
             raise StorageUnavailable(error.strerror or "") from error
         raise ImageInvalid("OSError") from error
-    except (ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, MemoryError) as error:
-        raise ImageInvalid(type(error).__name__) from error  # Decoders raise nearly everything for broken data.
+    except _BROKEN as error:
+        raise ImageInvalid(type(error).__name__) from error
 
 
 def _checked_head(source: BinaryIO, content_type: str, limits: PictureLimits) -> bytes:
@@ -115,9 +131,10 @@ def _require_room(width: int, height: int, *, frames: int, limits: PictureLimits
 
 def _bare(image: Image.Image) -> Image.Image:
     """The pixels as they are looked at, in common colours, without a note of any kind."""
-    ImageOps.exif_transpose(image, in_place=True)
     image.load()
-    image = _in_common_colours(image)
+    # Only the one note is read: to write the others anew, as the library does it, fails for those of many cameras.
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    image = _in_common_colours(image if turn is None else image.transpose(turn))
     image.info = {name: value for name, value in image.info.items() if name == "transparency"}
     return image
 
