@@ -89,8 +89,16 @@ async def test_who_saw_an_old_state_overwrites_nothing(studio: Studio, creator: 
     assert sorted(one.status for one in got) == [200] + [409] * 7
     assert {one.body["code"] for one in got if one.status == 409} == {"AGENT_CHANGED"}
     assert {one.body["revision"] for one in got} == {2}
-    missing = await studio.ask("PUT", f"/api/agents/{made['id']}", agent_body(), who=creator)
-    assert missing.wrong == {"revision": "missing"}
+
+
+async def test_who_names_no_state_changes_whatever_is_there(studio: Studio, creator: Person) -> None:
+    made = await studio.create(creator)
+    path = f"/api/agents/{made['id']}"
+    for revision, name in ((2, "名字一"), (3, "名字二")):
+        got = await studio.ask("PUT", path, agent_body(name=name), who=creator)
+        assert (got.status, got.body["name"], got.body["revision"]) == (200, name, revision)
+    got = await studio.ask("PUT", path, agent_body(revision=2), who=creator)
+    assert (got.status, got.body["code"]) == (409, "AGENT_CHANGED")
 
 
 async def test_what_is_left_out_is_as_in_a_new_agent(studio: Studio, creator: Person) -> None:

@@ -219,7 +219,11 @@ class TestTrouble:
         line = r'{"model": {"a": "\ud83d"}, "choices": [{"finish_reason": ["x"]}]}'
         server.faults.append(Fault(kind="line", line=line))
         metadata = ask(chat_on(server), "rain").output.metadata
-        assert (metadata["model"], metadata["finishReason"]) == ("chat-small", "stop")
+        assert metadata["finishReason"] == "stop"
+
+    def test_which_model_answered_is_told_to_nobody(self, server: FakeOpenAI) -> None:
+        output = ask(chat_on(server), "rain").output
+        assert output.metadata.keys() == {"finishReason", "usage"}
 
     def test_nobody_listens(self, server: FakeOpenAI) -> None:
         port = 9  # "discard": nothing serves it on the loopback address of any machine we know

@@ -38,6 +38,10 @@ class TestImages:
                 assert image.size == (64, 64)
         assert server.calls[0].headers["idempotency-key"] == "job:1"
 
+    def test_the_prompt_as_it_was_revised_is_told_to_nobody(self, server: FakeOpenAI) -> None:
+        output = ask(images_on(server), "the author's template: a lighthouse").output
+        assert dict(output.metadata) == {}
+
     def test_send_only_what_was_asked_for(self, server: FakeOpenAI) -> None:
         ask(images_on(server), "x", {"quality": "hd", "size": "512x512"})
         expected = {"model": "image-small", "prompt": "x", "n": 1, "size": "512x512", "quality": "hd"}

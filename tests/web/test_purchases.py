@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest_asyncio
 from aiohttp import ClientResponse
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
 
 from atelier.catalog.purchases import SUBSCRIBED_MS
 from atelier.generation.events import credits_changed
@@ -16,6 +18,7 @@ from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms, rfc3339
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
+from atelier.ledger.models import EARNINGS
 from atelier.marketplace.sharing import Sharer
 from tests.live.harness import Person, Served, World, serving, socket
 from tests.marketplace.buying import Market
@@ -273,6 +276,25 @@ async def test_a_statement_of_some_days_and_as_a_table(town: Town) -> None:
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     (row,) = csv.DictReader(io.StringIO((await answer.read()).decode("utf-8-sig")))
     assert (row["type"], row["agentName"], row["amount"], row["share"]) == ("purchase", "'=1+1", "50", "35")
+
+
+async def test_no_line_of_a_long_table_is_missing(town: Town) -> None:
+    creator, number = town.person(), 10_007
+    agent_id = town.market.agent(creator.id)
+    town.market.db.transact(_paid, creator_id=creator.id, agent_id=agent_id, number=number)
+    answer = await town.answer("GET", "/api/creators/earnings", who=creator, Accept="text/csv")
+    rows = list(csv.DictReader(io.StringIO((await answer.read()).decode("utf-8-sig"))))
+    assert len({row["relatedId"] for row in rows}) == len(rows) == number
+    assert sum(int(row["share"]) for row in rows) == 7 * number
+    assert [row["createdAt"] for row in rows] == sorted((row["createdAt"] for row in rows), reverse=True)
+
+
+def _paid(session: Session, *, creator_id: str, agent_id: str, number: int) -> None:
+    same = {"ref_type": "job", "creator_id": creator_id, "agent_id": agent_id, "gross": 10, "amount": 7}
+    now = now_ms()
+    # Several of a millisecond, as a group of them is paid.
+    times = [{"ref_id": new_id(), "paid_ms": now - place // 300, "created_ms": now} for place in range(number)]
+    session.connection().execute(insert(EARNINGS), [same | one for one in times])
 
 
 async def test_both_sides_see_their_credits_change_at_once(town: Town) -> None:

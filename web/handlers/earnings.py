@@ -1,36 +1,38 @@
 """What creators earn, as JSON or CSV."""
 
-import csv
-import io
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
 
 from atelier.kernel import clock
 from atelier.kernel.clock import HOUR_MS
 from atelier.marketplace import earnings
-from web.routing import Call, Endpoint, Reply
+from atelier.marketplace.earnings import Line
+from web import tables
+from web.routing import Call, Endpoint
 from web.schemas.earnings import EarningAnswer, EarningsAnswer, EarningsQuery, EarningsSummaryAnswer
 from web.schemas.model import Pagination
 
-CSV_MAX = 10_000
+LINES_PER_READ = 1_000
 NO_STORE = "no-store"
 COLUMNS = ("createdAt", "type", "agentId", "agentName", "amount", "share", "relatedType", "relatedId")
 
 
-async def read_earnings(call: Call) -> EarningsAnswer | Reply:
-    """What the caller's agents have earned, share by share."""
+async def read_earnings(call: Call) -> EarningsAnswer | web.StreamResponse:
+    """What the caller's agents have earned, share by share: a page of it as JSON, or all of it as CSV."""
+    if tables.is_wanted(call):
+        return await tables.send(call, _pages(call), name="earnings.csv", columns=COLUMNS)
     query: EarningsQuery = call.query
-    as_csv = call.request.headers.get("Accept", "").startswith("text/csv")
     found, total = await call.services.db.read(
         earnings.page,
         creator_id=call.user.user_id,
         from_ms=query.from_,
         until_ms=query.to,
-        offset=0 if as_csv else query.offset,
-        limit=CSV_MAX if as_csv else query.limit,
+        offset=query.offset,
+        limit=query.limit,
     )
     lines = [EarningAnswer.of(one) for one in found]
-    if as_csv:
-        headers = {"Content-Disposition": 'attachment; filename="earnings.csv"'}
-        return Reply(raw=_as_csv(lines), content_type="text/csv; charset=utf-8", headers=headers)
     return EarningsAnswer(earnings=lines, pagination=Pagination.of(query, total=total))
 
 
@@ -43,18 +45,29 @@ async def read_summary(call: Call) -> EarningsSummaryAnswer:
     return EarningsSummaryAnswer.of(summary)
 
 
-def _as_csv(lines: list[EarningAnswer]) -> bytes:
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(COLUMNS)
-    for line in lines:
-        # A spreadsheet runs a cell that begins with one of these as a formula.
-        name = f"'{line.agent.name}" if line.agent.name[:1] in "=+-@\t" else line.agent.name
-        at = clock.rfc3339(line.created_at)
-        writer.writerow(
-            [at, line.type, line.agent.id, name, line.amount, line.share, line.related_type, line.related_id]
+async def _pages(call: Call) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """All of it, some lines at a time. What is paid meanwhile is newer than all of it."""
+    query: EarningsQuery = call.query
+    last: Line | None = None
+    while True:
+        found = await call.services.db.read(
+            earnings.lines_before,
+            creator_id=call.user.user_id,
+            from_ms=query.from_,
+            until_ms=query.to,
+            last=last,
+            limit=LINES_PER_READ,
         )
-    return "\ufeff".encode() + table.getvalue().encode()
+        yield [_row(EarningAnswer.of(one)) for one in found]
+        if len(found) < LINES_PER_READ:
+            return
+        last = found[-1]
+
+
+def _row(line: EarningAnswer) -> tuple[Any, ...]:
+    at = clock.rfc3339(line.created_at)
+    agent = line.agent
+    return at, line.type, agent.id, agent.name, line.amount, line.share, line.related_type, line.related_id
 
 
 ENDPOINTS = (
@@ -66,6 +79,7 @@ ENDPOINTS = (
         tag="credits",
         query=EarningsQuery,
         answer=EarningsAnswer,
+        media=(tables.MEDIA_TYPE,),
         cache=NO_STORE,
     ),
     Endpoint(

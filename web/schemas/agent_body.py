@@ -142,4 +142,6 @@ class AgentChangeBody(AgentBody):
         }
     )
 
-    revision: int = Field(ge=1, le=REVISION_MAX, description="the one that was read; another one since is 409")
+    revision: Annotated[int, Field(ge=1, le=REVISION_MAX)] | None = Field(
+        None, description="the one that was read; another one since is 409. Without it, whatever is there is changed"
+    )

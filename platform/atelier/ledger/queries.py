@@ -1,10 +1,10 @@
 """Reading the ledger: balances, statements, and what creators earned."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from atelier.ledger.models import ACCOUNTS, EARNING_DAYS, EARNINGS, TRANSFERS
@@ -151,19 +151,44 @@ def earned_lines(
     session: Session, *, creator_id: str, from_ms: int | None, until_ms: int | None, offset: int, limit: int
 ) -> tuple[list[EarnedLine], int]:
     """A page of what a creator was paid, newest first, and how many lines there are (counted up to COUNTED_MAX)."""
+    mine = _earned(creator_id, from_ms=from_ms, until_ms=until_ms)
+    rows = session.connection().execute(_EARNED_LINES.where(*mine).offset(offset).limit(limit))
+    lines = [EarnedLine(**row) for row in rows.mappings()]
+    counted = select(EARNINGS.c.ref_id).where(*mine).limit(COUNTED_MAX).subquery()
+    return lines, session.connection().execute(select(func.count()).select_from(counted)).scalar_one()
+
+
+def earned_before(
+    session: Session,
+    *,
+    creator_id: str,
+    from_ms: int | None,
+    until_ms: int | None,
+    last: EarnedLine | None,
+    limit: int,
+) -> list[EarnedLine]:
+    """The newest lines of the same, or those that come after the `last` one of a page."""
+    mine = _earned(creator_id, from_ms=from_ms, until_ms=until_ms)
+    if last is not None:
+        paid_ms, ref_id = EARNINGS.c.paid_ms, EARNINGS.c.ref_id
+        mine.append(or_(paid_ms < last.paid_ms, and_(paid_ms == last.paid_ms, ref_id < last.ref_id)))
+    rows = session.connection().execute(_EARNED_LINES.where(*mine).limit(limit))
+    return [EarnedLine(**row) for row in rows.mappings()]
+
+
+def _earned(creator_id: str, *, from_ms: int | None, until_ms: int | None) -> list[ColumnElement[bool]]:
     columns = EARNINGS.c
     mine: list[ColumnElement[bool]] = [columns.creator_id == creator_id, columns.paid_ms.is_not(None)]
     if from_ms is not None:
         mine.append(columns.paid_ms >= from_ms)
     if until_ms is not None:
         mine.append(columns.paid_ms < until_ms)
-    shown = (columns.ref_type, columns.ref_id, columns.agent_id, columns.gross, columns.amount, columns.paid_ms)
-    rows = session.connection().execute(
-        select(*shown).where(*mine).order_by(columns.paid_ms.desc(), columns.ref_id.desc()).offset(offset).limit(limit)
-    )
-    lines = [EarnedLine(**row) for row in rows.mappings()]
-    counted = select(columns.ref_id).where(*mine).limit(COUNTED_MAX).subquery()
-    return lines, session.connection().execute(select(func.count()).select_from(counted)).scalar_one()
+    return mine
+
+
+_EARNED_LINES = select(*(EARNINGS.c[field.name] for field in fields(EarnedLine))).order_by(
+    EARNINGS.c.paid_ms.desc(), EARNINGS.c.ref_id.desc()
+)
 
 
 def earned_by_agent(session: Session, *, creator_id: str, since_ms: Sequence[int]) -> dict[str, list[Earned]]:

@@ -58,10 +58,11 @@ def create(
 
 
 def change(
-    session: Session, *, author: Author, agent_id: str, proposed: Definition, revision: int, now_ms: int
+    session: Session, *, author: Author, agent_id: str, proposed: Definition, revision: int | None, now_ms: int
 ) -> None:
-    """Propose another definition, with the picture that was there. Raises AgentNotFound, AgentChanged, AgentArchived
-    and Invalid.
+    """Propose another definition, with the picture that was there; with a revision only while it is the agent's.
+
+    Raises AgentNotFound, AgentChanged, AgentArchived and Invalid.
     """
     agent = _own(session, author, agent_id, revision=revision)
     icon_url = drafts.newest(session, agent_id=agent_id).icon_url

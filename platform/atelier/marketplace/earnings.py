@@ -1,5 +1,6 @@
 """What creators earn, as they see it: line by line, and summed up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -13,7 +14,6 @@ from atelier.ledger.queries import Earned, EarnedLine
 
 MONTH_DAYS = 30
 TOP = 20
-CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,23 @@ def page(
     found, total = queries.earned_lines(
         session, creator_id=creator_id, from_ms=from_ms, until_ms=until_ms, offset=offset, limit=limit
     )
-    sold: dict[str, SoldAgent] = {}
-    agent_ids = sorted({one.agent_id for one in found})
-    for at in range(0, len(agent_ids), CHUNK):
-        sold |= purchases.agents(session, agent_ids=agent_ids[at : at + CHUNK])
-    return [Line(earned=one, agent=sold[one.agent_id]) for one in found], total
+    return _lines(session, found), total
+
+
+def lines_before(
+    session: Session, *, creator_id: str, from_ms: int | None, until_ms: int | None, last: Line | None, limit: int
+) -> list[Line]:
+    """As `ledger.queries.earned_before`, with the agents."""
+    earned = last.earned if last else None
+    found = queries.earned_before(
+        session, creator_id=creator_id, from_ms=from_ms, until_ms=until_ms, last=earned, limit=limit
+    )
+    return _lines(session, found)
+
+
+def _lines(session: Session, found: Sequence[EarnedLine]) -> list[Line]:
+    sold = purchases.agents(session, agent_ids={one.agent_id for one in found})
+    return [Line(earned=one, agent=sold[one.agent_id]) for one in found]
 
 
 def summary(session: Session, *, creator_id: str, now_ms: int, utc_offset_ms: int) -> Summary:

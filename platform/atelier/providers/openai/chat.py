@@ -31,7 +31,6 @@ class ChatAnswer:
 
     text: str = ""
     finish: str = ""
-    model: str = ""
     usage: dict[str, int] = field(default_factory=dict[str, int])
 
     def public_usage(self, prompt: str) -> dict[str, Any]:
@@ -128,7 +127,6 @@ def _take(data: str, answer: ChatAnswer) -> str:
         chunk = json.loads(data)
         if chunk.get("error"):
             raise failure_in_stream(chunk["error"])
-        answer.model = _word(chunk.get("model")) or answer.model
         _take_usage(chunk.get("usage"), answer)
         pieces: list[str] = []
         for choice in chunk.get("choices") or ():
@@ -167,7 +165,8 @@ def _messages(system: str, prompt: str) -> list[dict[str, str]]:
 
 
 def _output(answer: ChatAnswer, prompt: str) -> Output:
-    metadata = {"finishReason": answer.finish, "model": answer.model, "usage": answer.public_usage(prompt)}
+    # Which model answered is the agent's author's to know, as all that it runs.
+    metadata = {"finishReason": answer.finish, "usage": answer.public_usage(prompt)}
     return Output(type="text", content_type="text/plain; charset=utf-8", data=answer.text.encode(), metadata=metadata)
 
 

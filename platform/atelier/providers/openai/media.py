@@ -8,7 +8,6 @@ import httpx
 
 from atelier.providers.contract import GenerationRequest, GenerationResult, Output, RunContext
 from atelier.providers.errors import BadAnswer, ModelMissing, ParameterInvalid
-from atelier.providers.openai import characters
 from atelier.providers.openai.client import Endpoint, OpenAIClient, read_capped
 from atelier.providers.openai.links import fetch
 from atelier.providers.parameters import Parameters
@@ -80,9 +79,8 @@ class OpenAIImages:
         if content_type is None:
             raise BadAnswer("the provider's image is of no known type")
         context.progress((number + 1) / count, "image")
-        revised = item.get("revised_prompt")
-        metadata = {"revisedPrompt": characters.whole(revised[:4000])} if isinstance(revised, str) and revised else {}
-        return Output(type="image", content_type=content_type, data=data, metadata=metadata)
+        # The prompt as the endpoint has revised it repeats the agent's template, which is its author's to know.
+        return Output(type="image", content_type=content_type, data=data)
 
 
 class OpenAISpeech:
