@@ -18,7 +18,7 @@ import re
 import sys
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -72,6 +72,14 @@ def pytest_configure() -> None:
         named = name.removesuffix("_FILE")
         if named in SETTINGS_WITHOUT_PREFIX or (name.startswith("ATELIER_") and not name.startswith("ATELIER_TEST_")):
             del os.environ[name]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> Generator[None, Any, Any]:
+    """Prepare nothing that only `make proof` runs: the fuzzer alone would think about it for half a minute."""
+    made = yield
+    is_for_proof = any(mark.name == "proof" for mark in getattr(obj, "pytestmark", ()))
+    return [] if is_for_proof and collector.config.option.markexpr == "not proof" else made
 
 
 @pytest.hookimpl(tryfirst=True)
