@@ -148,6 +148,14 @@ class TestProduction:
         with pytest.raises(BadSettings, match=reason):
             settings.load()
 
+    @pytest.mark.parametrize("address", ["", "http://api.example", "https://127.0.0.1:8000"])
+    def test_e_mails_of_production_can_be_ended_by_who_gets_them(self, address: str) -> None:
+        os.environ |= {**SOUND, "ATELIER_MAIL_URL": "smtp://mail.example", "ATELIER_PUBLIC_URL": address}
+        with pytest.raises(BadSettings, match="ATELIER_PUBLIC_URL must be https://…: e-mails"):
+            settings.load()
+        os.environ["ATELIER_PUBLIC_URL"] = "https://api.example"
+        assert settings.load().mail_url == "smtp://mail.example"
+
     def test_all_reasons_are_told_at_once_and_no_value(self) -> None:
         os.environ |= {"ATELIER_ENV": "production", "JWT_SECRET": "hunter2", "USER_WHITELIST": "a@b.cn:pw"}
         with pytest.raises(BadSettings) as caught:

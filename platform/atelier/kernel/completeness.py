@@ -46,6 +46,13 @@ def _missing_of_wechat(given: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+def unsafe_mail(given: Mapping[str, str]) -> dict[str, str]:
+    """The address without which e-mails that production sends could not be ended by one click (RFC 8058)."""
+    if not given["mail_url"] or _is_https(given["public_url"]):
+        return {}
+    return {"public_url": "{name} must be https://…: e-mails say there how to get no more of them"}
+
+
 def unsafe_payments(given: Mapping[str, str]) -> dict[str, str]:
     """Addresses of payments that production refuses."""
     used = {"alipay_url": has_alipay(given), "wechat_url": has_wechat(given)}

@@ -72,7 +72,9 @@ class Settings(BaseSettings):
         description="origins of the front ends, comma-separated: CORS, WebSocket origins, links in e-mails",
     )
     public_url: str = Field(
-        "", description="address under which users reach this API, for links; empty: relative links"
+        "",
+        description="address under which users reach this API, for links; empty: relative links; production needs it "
+        "for e-mails and payments",
     )
     trusted_proxies: Listed = Field(
         default_factory=list, description="addresses or networks whose X-Forwarded-For is believed"
@@ -302,7 +304,8 @@ class Settings(BaseSettings):
             ),
         }
         weak = {field: reason for field, (reason, is_weak) in found.items() if is_weak}
-        return weak | completeness.unsafe_payments(self._texts())
+        texts = self._texts()
+        return weak | completeness.unsafe_mail(texts) | completeness.unsafe_payments(texts)
 
 
 def _is_weak(secret: str) -> bool:
