@@ -91,6 +91,15 @@ class TestTransactions:
         assert (missing.runs, is_check_violation(absent.value)) == (1, False)
         assert not isinstance(absent.value, IntegrityError) or not is_duplicate(absent.value)
 
+    @pytest.mark.parametrize("run", ["transact", "read", "snapshot"])
+    def test_an_error_does_not_repeat_what_was_asked_with_it(self, db: Database, run: str) -> None:
+        def ask(session: Session) -> None:
+            session.execute(text("SELECT :canary FROM nowhere"), {"canary": "canary-prompt-7c1e"})
+
+        with pytest.raises(DBAPIError, match="nowhere") as raised:
+            getattr(db, run)(ask)
+        assert "canary-prompt-7c1e" not in str(raised.value)
+
     def test_a_lost_race_runs_the_function_again_from_the_start(self, db: Database) -> None:
         def work(session: Session, run: int) -> int:
             write(session, "a", value=run)

@@ -12,6 +12,8 @@ from atelier.kernel.mysql_driver import DriverConnection
 
 LOCK_WAIT_SECONDS = 5
 ANSWER_SECONDS = 30
+# Errors are logged, and what users entrust to the platform is in no log.
+HIDE_PARAMETERS = True
 SUPPORTED = "use mysql://user:password@host/database (MySQL 8.4, MariaDB 10.11+) or sqlite:///file"
 
 
@@ -58,6 +60,7 @@ def _mysql(url: URL, pool_size: int, isolation_level: Any) -> Engine:
         pool_recycle=1_800,
         pool_reset_on_return=None,
         skip_autocommit_rollback=True,
+        hide_parameters=HIDE_PARAMETERS,
         connect_args={
             "connect_timeout": 3,
             "read_timeout": ANSWER_SECONDS,
@@ -86,7 +89,12 @@ def _reading(engine: Engine) -> Engine:
 
 def _sqlite(url: URL, pool_size: int, *, writes: bool) -> Engine:
     engine = create_engine(
-        url, pool_size=pool_size, max_overflow=0, pool_timeout=10, connect_args={"check_same_thread": False}
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        hide_parameters=HIDE_PARAMETERS,
+        connect_args={"check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
