@@ -114,6 +114,11 @@ def test_a_bill_of_wechat() -> None:
     ]
 
 
+def test_a_bill_of_wechat_says_in_which_currency() -> None:
+    (line,) = _wechat(_wechat_row(1, changes={"货币种类": "USD"}))
+    assert (line.amount_fen, line.currency) == (990, "USD")
+
+
 def test_what_moved_no_money_is_left_out() -> None:
     assert _alipay(_alipay_row(1, changes={"业务类型": "转账"})) == []
     assert _wechat(_wechat_row(1, refund=True, changes={"退款状态": "FAIL"})) == []

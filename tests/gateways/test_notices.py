@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -155,6 +156,16 @@ ALIPAY_FORGERIES: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("body", "by"), ALIPAY_FORGERIES, ids=range(len(ALIPAY_FORGERIES)))
 def test_what_is_no_notice_of_alipay(body: bytes, by: str) -> None:
     assert _by(lambda: _alipay(body)) == by
+
+
+def test_a_refund_does_not_become_a_payment_by_hiding_its_fields_in_others() -> None:
+    # The signed text is the same: what is joined with & may be divided elsewhere.
+    sent = dict(parse_qsl(alipay_notice(REFUND).decode(), keep_blank_values=True))
+    assert _alipay(urlencode(sent).encode()).kind == "refund"
+    sent["gmt_create"] += "".join(f"&{name}={sent.pop(name)}" for name in ("gmt_payment", "gmt_refund"))
+    sent["notify_id"] += "".join(f"&{name}={sent.pop(name)}" for name in ("notify_time", "notify_type", "out_biz_no"))
+    sent["receipt_amount"] += f"&refund_fee={sent.pop('refund_fee')}"
+    assert _by(lambda: _alipay(urlencode(sent).encode())) == "divided"
 
 
 # -- WeChat Pay

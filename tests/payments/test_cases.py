@@ -18,9 +18,11 @@ from atelier.kernel.ids import new_id
 from atelier.ledger import debts
 from atelier.ledger.debts import TakeBack
 from atelier.orders import resolutions
+from atelier.orders import service as orders
 from atelier.orders.errors import CaseNotFound, CaseResolved, ResolutionUnsuitable
 from atelier.orders.payment_models import CASES
 from atelier.orders.resolutions import Case, Filter
+from atelier.orders.service import Order
 from atelier.payments import resolving, returning
 from atelier.payments.resolving import Decision, Resolution
 from atelier.payments.returning import Said
@@ -57,6 +59,12 @@ class Office:
     def see(self, case_id: str) -> Case:
         """The case as it is now."""
         found = self.counter.db.read(resolutions.find, case_id=case_id)
+        assert found is not None
+        return found
+
+    def order(self, case: Case) -> Order:
+        """The order that its money was to be for."""
+        found = self.counter.db.read(orders.find_by_no, order_no=case.order_no)
         assert found is not None
         return found
 
@@ -229,6 +237,41 @@ def test_the_money_of_an_order_does_not_go_back_as_if_it_were_stray(office: Offi
     for resolution in ("refund_payment", "credit"):
         with pytest.raises(ResolutionUnsuitable):
             office.resolve(case_id, resolution, credits=CREDITS)
+
+
+@pytest.mark.parametrize("resolution", ["credit", "refund_payment"])
+def test_money_that_was_given_away_by_its_case_pays_no_order_later(office: Office, resolution: Resolution) -> None:
+    case = office.case("wrong_amount", currency="USD", amount_fen=PRICE_FEN)
+    order = office.order(case)
+    office.resolve(case.id, resolution, credits=7 if resolution == "credit" else None)
+    given = office.counter.available(order)
+    for _ in range(2):
+        assert office.counter.take(paid(order, payment_no=case.payment_no)) == "wrong_amount"
+        assert (office.counter.see(order).state, office.counter.available(order)) == ("pending", given)
+        if resolution == "refund_payment":
+            office.work(case.id)
+    assert [one["id"] for one in office.counter.cases()] == [case.id]
+    assert office.counter.take(paid(order, payment_no="p-2")) == "credited", "the order itself can still be paid"
+
+
+def test_an_order_and_the_case_of_its_money_are_not_both_credited_at_once(office: Office) -> None:
+    for _ in range(4):
+        case = office.case("wrong_amount")
+        order = office.order(case)
+
+        def settle(order: Order = order, number: str | None = case.payment_no) -> str:
+            return office.counter.take(paid(order, payment_no=number))
+
+        def resolve(case_id: str = case.id) -> str:
+            try:
+                return str(office.resolve(case_id, "credit", credits=CREDITS).resolution)
+            except Refusal as refusal:
+                return refusal.code
+
+        with ThreadPoolExecutor(2) as threads:
+            outcomes = {one.result() for one in (threads.submit(settle), threads.submit(resolve))}
+        assert outcomes in ({"credited", "RESOLUTION_UNSUITABLE"}, {"wrong_amount", "credited"})
+        assert office.counter.available(order) == CREDITS
 
 
 def test_what_was_resolved_stays_resolved(office: Office) -> None:

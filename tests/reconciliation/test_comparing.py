@@ -48,6 +48,21 @@ def test_books_that_agree_have_no_findings(shop: Shop) -> None:
     assert {shop.now(order.id).state for order in orders} == {states.PAID}
 
 
+def test_money_of_another_currency_is_not_ours_however_much_it_is(shop: Shop) -> None:
+    pending, sold = shop.order(), shop.sold(ago=3)
+    shop.there.pay(pending)
+    (lines,) = shop.there.bills.values()
+    lines[:] = [replace(line, currency="USD") for line in lines]
+    compare_twice(shop)
+    assert differences(shop) == [
+        ("amount_differs", "amount_differs", FEN, FEN),
+        ("missing_here", "wrong_amount", FEN, None),
+    ]
+    assert kinds(shop.cases()) == ["amount_differs", "wrong_amount"]
+    assert (shop.now(pending.id).state, shop.balance(pending.user_id).available) == (states.PENDING, 0)
+    assert shop.balance(sold.user_id).available == CREDITS
+
+
 def test_what_was_paid_and_never_told_is_credited(shop: Shop) -> None:
     pending, closed = shop.order(), shop.order()
     shop.close(closed)

@@ -16,6 +16,11 @@ from atelier.gateways.errors import Forged
 
 SIGN_TYPE = "RSA2"
 CHARSETS = frozenset({"utf-8", "UTF-8", "utf8"})
+# The parameters of a notice by which it is decided what it means.
+DECIDING = (
+    *("app_id", "seller_id", "notify_type", "trade_status", "out_trade_no", "trade_no", "total_amount"),
+    *("gmt_payment", "gmt_refund", "out_biz_no", "refund_fee"),
+)
 
 
 def signed(parameters: Mapping[str, str], key: RSAPrivateKey) -> dict[str, str]:
@@ -46,11 +51,22 @@ def notice(parameters: Sequence[tuple[str, str]], key: RSAPublicKey) -> dict[str
     content = [(name, value) for name, value in given.items() if name not in {"sign", "sign_type"}]
     filled = [(name, value) for name, value in content if value]
     sign = given.get("sign", "")
-    if keys.is_signed(_joined(content), sign, key):
-        return given
-    if len(filled) != len(content) and keys.is_signed(_joined(filled), sign, key):
-        return given
-    raise Forged("sign")
+    is_whole = keys.is_signed(_joined(content), sign, key)
+    if not is_whole and (len(filled) == len(content) or not keys.is_signed(_joined(filled), sign, key)):
+        raise Forged("sign")
+    if _hides(content):
+        raise Forged("divided")
+    return given
+
+
+def _hides(content: Sequence[tuple[str, str]]) -> bool:
+    """Whether a parameter that decides stands within another one.
+
+    What is signed can be divided at any of its ampersands: so the fields of a refund, say, would hide in their
+    neighbours, and the same signature would be one of a payment.
+    """
+    given, joined = dict(content), b"&" + _joined(content)
+    return any(joined.count(f"&{name}=".encode()) != (name in given) for name in DECIDING)
 
 
 def answer(raw: str, *, method: str, key: RSAPublicKey) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from atelier.gateways.times import from_plain
 TEXT_BYTES_MAX: Final = 1024 * 1024 * 1024
 LINE_BYTES_MAX: Final = 64 * 1024
 ENTRIES_MAX: Final = 16
+CNY: Final = "CNY"
 _CHUNK_BYTES: Final = 64 * 1024
 _BROKEN = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
@@ -217,6 +218,7 @@ def _wechat(row: Mapping[str, str]) -> BillLine | None:
             at_ms=reading.converted(row, "交易时间", from_plain),
             refund_no=reading.number(row, "商户退款单号") if is_refund else None,
             gateway_no=reading.number_or_none(row, "微信退款单号") if is_refund else None,
+            currency=reading.number_or_none(row, "货币种类") or CNY,
         )
     except Unreadable as error:
         raise BadBill(str(error)) from error

@@ -113,6 +113,7 @@ class BillLine:
     at_ms: int
     refund_no: str | None = None
     gateway_no: str | None = None
+    currency: str = "CNY"
 
 
 class Gateway(Protocol):

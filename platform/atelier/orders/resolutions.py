@@ -17,7 +17,7 @@ from atelier.contracts import outbox
 from atelier.contracts.messages import PAYMENTS_RETURN, CaseMessage
 from atelier.kernel.clock import MINUTE_MS, db_now_ms
 from atelier.kernel.database import matched
-from atelier.orders.cases import OPEN, RESOLVED
+from atelier.orders.cases import OPEN, RESOLVED, STRAY_MONEY
 from atelier.orders.payment_models import CASES
 
 C = CASES.c
@@ -96,6 +96,19 @@ def sent_back_fen(session: Session, *, order_no: str) -> tuple[int, int]:
     sums = select(C.state, func.sum(C.amount_fen)).where(*mine, or_(C.state == RETURNING, C.resolution == REFUNDED))
     fen = {row[0]: int(row[1]) for row in session.connection().execute(sums.group_by(C.state))}
     return fen.get(RESOLVED, 0), fen.get(RETURNING, 0)
+
+
+def given_away(session: Session, *, provider: str, order_no: str, payment_no: str) -> tuple[str, str] | None:
+    """Kind and id of the case by which this money was sent back, or is on its way, or became credits; None if none was.
+
+    Until this transaction has ended nobody resolves a case of this money. The order is locked by the caller.
+    """
+    same = (C.order_no == order_no, C.payment_no == payment_no, C.provider == provider, C.kind.in_(STRAY_MONEY))
+    mine = select(C.kind, C.id, C.state, C.resolution).where(*same).order_by(C.id).with_for_update()
+    for row in session.connection().execute(mine):
+        if row.state == RETURNING or row.resolution in {REFUNDED, CREDITED}:
+            return row.kind, row.id
+    return None
 
 
 def page(session: Session, *, wanted: Filter, offset: int, limit: int) -> tuple[list[Case], int]:

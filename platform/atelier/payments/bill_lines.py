@@ -27,7 +27,6 @@ from atelier.payments.settlement import Payment, Settled, SettlementIds
 O = ORDERS.c  # noqa: E741 - the table's initial, as everywhere
 R = REFUNDS.c
 C = CASES.c
-CURRENCY = "CNY"
 KNOWN = "known"
 
 
@@ -36,7 +35,8 @@ def unfit(session: Session, lines: Sequence[BillLine], *, provider: str) -> list
     payments = {line.order_no: None for line in lines if line.kind == "payment"}
     refunds = {line.refund_no: None for line in lines if line.kind == "refund"}
     returns = _returns(lines)
-    paid = select(O.order_no, O.payment_no, O.amount_fen).where(O.order_no.in_(payments), O.provider == provider)
+    columns = (O.order_no, O.payment_no, O.amount_fen, O.currency)
+    paid = select(*columns).where(O.order_no.in_(payments), O.provider == provider)
     back = select(R.refund_no, R.amount_fen).where(
         R.refund_no.in_(refunds), R.provider == provider, R.state == states.SUCCEEDED
     )
@@ -49,7 +49,7 @@ def unfit(session: Session, lines: Sequence[BillLine], *, provider: str) -> list
         line
         for line in lines
         if (
-            (line.order_no, line.payment_no, line.amount_fen) not in booked
+            (line.order_no, line.payment_no, line.amount_fen, line.currency) not in booked
             if line.kind == "payment"
             else (line.refund_no, line.amount_fen) not in returned
         )
@@ -79,7 +79,7 @@ def book_payment(
     ours_fen = None
     if order and order.provider == statement.provider and order.payment_no == line.payment_no:
         ours_fen = order.amount_fen
-        if ours_fen == line.amount_fen:
+        if (ours_fen, order.currency) == (line.amount_fen, line.currency):
             return Settled(outcome=KNOWN, order=order)
         settled = _differs(session, line, order, statement=statement, case_id=ids.case_id, now_ms=now_ms)
     else:
@@ -88,7 +88,7 @@ def book_payment(
             order_no=line.order_no,
             payment_no=line.payment_no,
             amount_fen=line.amount_fen,
-            currency=CURRENCY,
+            currency=line.currency,
             source="bill",
             paid_ms=line.at_ms,
         )
@@ -176,7 +176,7 @@ def _differs(
         user_id=order.user_id,
         payment_no=line.payment_no,
         amount_fen=line.amount_fen,
-        details={"day": statement.day, "oursFen": order.amount_fen},
+        details={"day": statement.day, "oursFen": order.amount_fen, "currency": line.currency},
     )
     return Settled(outcome=new.kind, case_id=cases.open_once(session, new, now_ms=now_ms), order=order)
 

@@ -20,7 +20,7 @@ from atelier.ledger.posting import Posted
 from atelier.ledger.service import Entry
 from atelier.notifications import service as notifications
 from atelier.notifications.service import Notice
-from atelier.orders import cases, states
+from atelier.orders import cases, resolutions, states
 from atelier.orders import service as orders
 from atelier.orders.cases import Kind, NewCase
 from atelier.orders.service import Order
@@ -82,14 +82,16 @@ def settle_payment(session: Session, paid: Payment, *, ids: SettlementIds, now_m
     order = orders.lock(session, order_no=paid.order_no)
     if order is None or order.provider != paid.provider:
         return _case(session, paid, "unknown_order", None, ids=ids, now_ms=now_ms)
-    if order.payment_no not in {None, paid.payment_no}:
-        return _case(session, paid, "double_payment", order, ids=ids, now_ms=now_ms)
-    if (paid.amount_fen, paid.currency) != (order.amount_fen, order.currency):
-        return _case(session, paid, "wrong_amount", order, ids=ids, now_ms=now_ms)
+    if misfit := _misfit(paid, order):
+        return _case(session, paid, misfit, order, ids=ids, now_ms=now_ms)
     if order.payment_no is not None:
         return Settled(outcome="known", order=order)
     if orders.find_by_payment(session, provider=paid.provider, payment_no=paid.payment_no):
         return _case(session, paid, "payment_reused", order, ids=ids, now_ms=now_ms)
+    named = {"provider": paid.provider, "order_no": paid.order_no, "payment_no": paid.payment_no}
+    if given := resolutions.given_away(session, **named):
+        # It seemed to be another amount once, and a person has decided what became of it.
+        return Settled(outcome=given[0], case_id=given[1], order=order)
     account = _credit(session, paid, order, ids=ids, now_ms=now_ms)
     late = order.state == states.CLOSED
     case_id = None
@@ -98,6 +100,12 @@ def settle_payment(session: Session, paid: Payment, *, ids: SettlementIds, now_m
         case_id = late_case.case_id
     faults.point("settlement.before_commit")
     return Settled(outcome="late" if late else "credited", account=account, case_id=case_id, order=order)
+
+
+def _misfit(paid: Payment, order: Order) -> Kind | None:
+    if order.payment_no not in {None, paid.payment_no}:
+        return "double_payment"
+    return None if (paid.amount_fen, paid.currency) == (order.amount_fen, order.currency) else "wrong_amount"
 
 
 def _credit(session: Session, paid: Payment, order: Order, *, ids: SettlementIds, now_ms: int) -> Posted:
