@@ -209,6 +209,13 @@ def test_both_kinds_of_platform_keys_are_good_at_once() -> None:
     wechat_wire.verify(by_certificate, BODY, platform=PLATFORM, now=NOW + 299)
 
 
+@pytest.mark.parametrize("told", ["0A57F09EFDC096DE", "A57F09EFDC096DE", "0a57f09efdc096de"])
+def test_a_serial_number_is_a_number_however_it_is_written(told: str) -> None:
+    platform = {f"{0x0A57F09EFDC096DE:X}": STRANGER.public_key()}
+    headers = wechat_wire.signed(BODY, key=STRANGER, serial=told, timestamp=NOW, nonce="n")
+    wechat_wire.verify(headers, BODY, platform=platform, now=NOW)
+
+
 @pytest.mark.parametrize(
     ("changes", "body", "now", "by"),
     [

@@ -85,7 +85,9 @@ def verify(headers: Mapping[str, str], body: bytes, *, platform: Mapping[str, RS
     if headers.get("Wechatpay-Signature-Type", SCHEME) != SCHEME:
         raise Forged("scheme")
     _fresh(timestamp, now)
-    key = platform.get(headers.get("Wechatpay-Serial", ""))
+    serial = headers.get("Wechatpay-Serial", "")
+    # Certificates are known by their number without leading zeros, which some write and others don't.
+    key = platform.get(serial) or platform.get(serial.upper().lstrip("0"))
     if key is None:
         raise Forged("serial")
     if not keys.is_signed(_lines(timestamp, nonce, body), signature, key):

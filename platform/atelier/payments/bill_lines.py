@@ -166,6 +166,7 @@ def _went(returns: set[tuple[str, str]], *, provider: str) -> tuple[ColumnElemen
 def _differs(
     session: Session, line: BillLine, order: Order, *, statement: Statement, case_id: str, now_ms: int
 ) -> Settled:
+    details = {"day": statement.day, "oursFen": order.amount_fen}
     new = NewCase(
         id=case_id,
         kind="amount_differs",
@@ -176,7 +177,7 @@ def _differs(
         user_id=order.user_id,
         payment_no=line.payment_no,
         amount_fen=line.amount_fen,
-        details={"day": statement.day, "oursFen": order.amount_fen, "currency": line.currency},
+        details=details if line.currency == order.currency else details | {"currency": line.currency},
     )
     return Settled(outcome=new.kind, case_id=cases.open_once(session, new, now_ms=now_ms), order=order)
 
