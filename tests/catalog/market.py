@@ -38,6 +38,9 @@ class Made:
 def fill(session: Session, *, agents: list[Made]) -> None:
     """Publish these, in a marketplace with the house's categories and none of its agents."""
     connection = session.connection()
+    houses = select(AGENTS.c.id).where(AGENTS.c.creator_id == seed_content.HOUSE_ID, AGENTS.c.status == "published")
+    for agent_id in connection.scalars(houses).all():
+        service.archive(session, agent_id=agent_id, now_ms=NOW)
     known = set(connection.scalars(select(CATEGORIES.c.id)))
     rows = [asdict(one) | {"position": place} for place, one in enumerate(seed_content.CATEGORIES)]
     if missing := [row for row in rows if row["id"] not in known]:
