@@ -63,7 +63,7 @@ bench: setup-dev servers ## Measure the speed against floors that only do the un
 proof: setup-dev servers ## Run the storms: every crash test, long fuzzing, the million-row tables (this takes a while)
 	$(BIN)/python -m pytest -m "" tests/crash --timeout 3600
 	$(BIN)/python -m pytest -m proof --ignore tests/crash --timeout 3600
-	ATELIER_TEST_EXAMPLES=10 $(BIN)/python -m pytest tests/*/test_machine.py tests/*/test_*propert*.py --timeout 3600
+	ATELIER_TEST_EXAMPLES=10 $(BIN)/python -m pytest tests/*/test_machine.py tests/catalog/test_search_property.py tests/reconciliation/test_properties.py --timeout 3600
 	$(BIN)/python -m benchmarks million
 
 # ------------------------------------------------------------------------------------------------------- internal
