@@ -1,11 +1,14 @@
 """Sending what is in the storage: from the disk with ranges, or by sending the reader to the storage itself."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from typing_extensions import override
 
 from atelier.storage.port import Storage
 
@@ -14,6 +17,7 @@ CHUNK_BYTES = 256 * 1024
 SHOWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "audio/", "video/", "text/plain")
 POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 LINK_SHARE = 2
+_ONE_RANGE = re.compile(r"bytes=[0-9]*-[0-9]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,18 @@ class Sending:
     def headers(self) -> dict[str, str]:
         """What every answer with these bytes carries."""
         return headers(self.content_type, disposition=self.disposition, cache=self.cache)
+
+
+class _FromDisk(web.FileResponse):
+    """A file, or one range of its bytes. Any other kind of range is ignored, as RFC 9110 (14.2) wants, not refused."""
+
+    @override
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if not _ONE_RANGE.fullmatch(request.headers.get(hdrs.RANGE, "bytes=-")):
+            kept = request.headers.copy()
+            del kept[hdrs.RANGE]
+            request = request.clone(headers=kept)
+        return await super().prepare(request)
 
 
 def headers(content_type: str, *, disposition: str, cache: str) -> dict[str, str]:
@@ -59,7 +75,7 @@ async def send(request: web.Request, storage: Storage, one: Sending) -> web.Stre
     """The file's bytes, or the way to them. Raises FileMissing or StorageUnavailable."""
     path = await asyncio.to_thread(storage.path, one.key)
     if path is not None:
-        return web.FileResponse(path, chunk_size=CHUNK_BYTES, headers=one.headers)
+        return _FromDisk(path, chunk_size=CHUNK_BYTES, headers=one.headers)
     link = await asyncio.to_thread(
         storage.link,
         one.key,

@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from tests.files import samples
 from tests.files.conftest import IN_A_BUCKET, IN_A_FOLDER, ONE_DATABASE, Got, Open, Shop
 
@@ -29,6 +31,15 @@ async def test_parts_are_sent_on_their_own(shop: Shop) -> None:
     assert part.headers["Content-Range"] == f"bytes 10-19/{len(TEXT)}"
     assert (await read(Range="bytes=-5")).body == TEXT[-5:]
     assert (await read(Range=f"bytes={len(TEXT)}-")).status == 416
+
+
+@ONE_DATABASE
+@IN_A_FOLDER
+@pytest.mark.parametrize("of_another_kind", ["items=0-1", "bytes=0-1,3-4", "bytes"])
+async def test_ranges_of_another_kind_are_ignored(shop: Shop, of_another_kind: str) -> None:
+    _, read = await kept(shop)
+    whole = await read(Range=of_another_kind)
+    assert (whole.status, whole.body) == (200, TEXT)
 
 
 @ONE_DATABASE
