@@ -11,20 +11,10 @@ import pytest
 from atelier.generation import collecting
 from atelier.kernel.clock import HOUR_MS, now_ms
 from atelier.storage import stores
-from tests.crash.test_kills import has_died
+from tests.crash.test_kills import WORKER, has_died
 from tests.servers import until
 from tests.stack import Stack
 
-POINTS = (
-    "worker.after_claim",
-    "worker.before_provider",
-    "worker.after_provider",
-    "worker.after_upload",
-    "worker.before_settle",
-    "settle.after_state",
-    "settle.before_commit",
-    "worker.after_settle",
-)
 PRICE = 5
 
 
@@ -78,4 +68,4 @@ def test_worker_killed_with_its_picture_kept(stack: Stack) -> None:
 @pytest.mark.proof
 @pytest.mark.timeout(600)
 def test_worker_killed_anywhere_while_it_draws(stack: Stack) -> None:
-    survive(stack, POINTS)
+    survive(stack, WORKER)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -31,7 +30,7 @@ from atelier.kernel.ids import new_id
 from atelier.ledger import service as ledger
 from atelier.ledger.errors import HoldResolved, InsufficientCredits
 from atelier.ledger.service import Entry, Resolution
-from tests.bounds import examples
+from tests.bounds import of_machine
 from tests.jobs.lifecycle import Workshop
 
 ATTEMPTS_MAX = 3
@@ -309,12 +308,4 @@ def test_jobs_and_credits_agree_with_the_model(
             restore()
             self.shop = Workshop(db)
 
-    chosen = settings(
-        max_examples=examples(number),
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
-    run_state_machine_as_test(Fresh, settings=chosen)
+    run_state_machine_as_test(Fresh, settings=of_machine(number, steps=steps))

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule, run_state_machine_as_test
 from sqlalchemy import update
@@ -36,7 +35,7 @@ from atelier.marketplace.errors import (
     PriceChanged,
     SubscriptionTooLong,
 )
-from tests.bounds import examples
+from tests.bounds import of_machine
 from tests.jobs.lifecycle import UTC_OFFSET_MS, terms
 from tests.marketplace.buying import Market
 
@@ -382,12 +381,4 @@ def test_purchases_and_shares_agree_with_the_model(
             restore()
             self.market = Market(db)
 
-    chosen = settings(
-        max_examples=examples(number),
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
-    run_state_machine_as_test(Fresh, settings=chosen)
+    run_state_machine_as_test(Fresh, settings=of_machine(number, steps=steps))

@@ -4,7 +4,6 @@ from collections import Counter as Tally
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, MultipleResults, invariant, multiple, precondition, rule
 from hypothesis.stateful import run_state_machine_as_test as run
@@ -13,7 +12,7 @@ from typing_extensions import override
 from atelier.kernel.database import Database
 from atelier.ledger.errors import InsufficientCredits
 from atelier.orders.service import Order
-from tests.bounds import examples
+from tests.bounds import of_machine
 from tests.payments.books import Sale
 from tests.payments.desk import Desk
 from tests.payments.paying_back import PayingBack
@@ -138,12 +137,4 @@ def test_both_books_agree_to_the_fen_and_to_the_credit(
             self.desk.tills.update(self.banks)
             self.examined_every = every
 
-    chosen = settings(
-        max_examples=examples(number),
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
-    run(Fresh, settings=chosen)
+    run(Fresh, settings=of_machine(number, steps=steps))

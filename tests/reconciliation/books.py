@@ -340,3 +340,14 @@ def _topups(session: Session, *, order_id: str) -> list[int]:
 
 def _accounts(session: Session) -> list[Row]:
     return [dict(row) for row in session.connection().execute(select(ACCOUNTS).order_by(ACCOUNTS.c.id)).mappings()]
+
+
+def compare_twice(shop: Shop) -> None:
+    """Nothing more comes of the second time."""
+    shop.compare()
+    before = shop.everything()
+    shop.rerun()
+    shop.compare()
+    assert shop.everything() == before
+    shop.relay()
+    assert shop.examine().totals == {}

@@ -12,7 +12,7 @@ from atelier.orders.models import ORDERS
 from atelier.orders.payment_models import STATEMENTS
 from atelier.payments import comparing
 from atelier.payments.one_bill import LEASE_MS
-from tests.reconciliation.books import CREDITS, FEN, Row, Shop, back_line, day, noon, paid_line
+from tests.reconciliation.books import CREDITS, FEN, Row, Shop, back_line, compare_twice, day, noon, paid_line
 
 Difference = tuple[str, str, int | None, int | None]
 
@@ -24,17 +24,6 @@ def differences(shop: Shop) -> list[Difference]:
 
 def kinds(cases: list[Row]) -> list[str]:
     return sorted(case["kind"] for case in cases)
-
-
-def compare_twice(shop: Shop) -> None:
-    """Nothing more comes of the second time."""
-    shop.compare()
-    before = shop.everything()
-    shop.rerun()
-    shop.compare()
-    assert shop.everything() == before
-    shop.relay()
-    assert shop.examine().totals == {}
 
 
 def test_books_that_agree_have_no_findings(shop: Shop) -> None:

@@ -14,21 +14,10 @@ from atelier.orders.payment_models import CASES
 from atelier.orders.service import Order
 from atelier.payments import returning
 from atelier.payments.returning import Said
-from tests.reconciliation.books import FEN, PROVIDERS, Shop, back_line, day, noon
+from tests.reconciliation.books import FEN, PROVIDERS, Shop, back_line, compare_twice, day, noon
 from tests.reconciliation.high_street import AGO, HighStreet
 from tests.reconciliation.strays import STRAY, conclude, decide, line_of, sent_back, stray
 from tests.sandbox_server import SandboxServer
-
-
-def compare_twice(shop: Shop) -> None:
-    """Nothing more comes of the second time."""
-    shop.compare()
-    before = shop.everything()
-    shop.rerun()
-    shop.compare()
-    assert shop.everything() == before
-    shop.relay()
-    assert shop.examine().totals == {}
 
 
 def refunds_found(shop: Shop) -> list[tuple[str, str, int | None, int | None]]:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -24,7 +23,7 @@ from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Forbidden
 from atelier.workshop.errors import ProjectNotFound, TooManyVersions
-from tests.bounds import examples
+from tests.bounds import of_machine
 from tests.workshop.studio import Studio
 
 VERSIONS_MAX = 6
@@ -238,12 +237,4 @@ def test_projects_and_jobs_agree_with_the_model(
             restore()
             self.studio = Studio(db)
 
-    chosen = settings(
-        max_examples=examples(number),
-        stateful_step_count=steps,
-        deadline=None,
-        print_blob=True,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
-    run_state_machine_as_test(Fresh, settings=chosen)
+    run_state_machine_as_test(Fresh, settings=of_machine(number, steps=steps))
