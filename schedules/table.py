@@ -17,6 +17,7 @@ class Entry:
 def timetable(*, sweep_seconds: float) -> dict[str, Entry]:
     """All entries by name."""
     return {
+        "poll-providers": Entry(messages.PROVIDERS_POLL, 1),
         "sweep": Entry(messages.JOBS_SWEEP, sweep_seconds),
         "check-ledger": Entry(messages.LEDGER_CHECK, 60),
         "roll-analytics": Entry(messages.ANALYTICS_ROLL, 300),

@@ -25,6 +25,7 @@ CELERY = runtime.celery()
 
 for contract in messages.RUN.values():
     bind(CELERY, contract, generation.run)
+bind(CELERY, messages.PROVIDERS_POLL, generation.poll)
 bind(CELERY, messages.MAIL_SEND, mail.send)
 bind(CELERY, messages.NOTIFICATIONS_DELIVER, notifications.deliver)
 bind(CELERY, messages.FILES_CHECK, files.check)
@@ -59,6 +60,7 @@ def _give_back() -> None:
     # Threads run in this process and are told to stop; a pool of processes finishes its short jobs by itself.
     if made := runtime.made():
         made.runner.shut_down()
+        made.poller.stop()
 
 
 hooks.install(configure_logs=_configure_logs, alive=_alive, shutting_down=_give_back)

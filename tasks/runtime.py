@@ -12,6 +12,7 @@ from atelier.dispatch.broker import Application
 from atelier.files.intake import Intake
 from atelier.gateways import choose
 from atelier.gateways.port import Gateway
+from atelier.generation.poller import Poller, Tools
 from atelier.generation.run import Runner
 from atelier.generation.sweeper import Sweeper
 from atelier.kernel import settings as settings_module
@@ -21,7 +22,9 @@ from atelier.live.publisher import Publisher
 from atelier.mail import mailers
 from atelier.mail.mailers import Mailer
 from atelier.providers import offers
-from atelier.providers.registry import ProviderOptions, build_registry
+from atelier.providers.kling.account import Account
+from atelier.providers.later import Pace
+from atelier.providers.registry import ProviderOptions, build_later, build_registry
 from atelier.storage import stores
 from atelier.storage.port import Storage
 
@@ -36,6 +39,7 @@ class Runtime:
     storage: Storage
     intake: Intake
     runner: Runner
+    poller: Poller
     sweeper: Sweeper
     mailer: Mailer
     gateways: Mapping[str, Gateway]
@@ -62,7 +66,22 @@ def provider_options(chosen: Settings) -> ProviderOptions:
         openai_api_key=chosen.openai_key.get_secret_value(),
         openai_models=offers.model_names(chosen.openai_models),
         openai_max_tokens_field=chosen.openai_max_tokens_field,
+        kling=kling_account(chosen),
         development=chosen.environment == "development",
+    )
+
+
+def kling_account(chosen: Settings) -> Account | None:
+    """The account at Kling, if there is one."""
+    secret = chosen.kling_secret_key.get_secret_value()
+    if not secret:
+        return None
+    first, least, most, late = chosen.kling_pace
+    return Account(
+        url=chosen.kling_url,
+        access_key=chosen.kling_access_key,
+        secret_key=secret,
+        pace=Pace(first=first, least=least, most=most, late=late),
     )
 
 
@@ -86,14 +105,18 @@ def _made() -> Runtime:
     database = Database(chosen.database_url, pool_size=chosen.database_pool)
     publisher = Publisher(chosen.redis_url)
     storage = stores.choose(chosen)
+    options = provider_options(chosen)
+    later = build_later(options)
     runner = Runner(
         settings=chosen,
         database=database,
         publisher=publisher,
         storage=storage,
-        providers=build_registry(provider_options(chosen)),
+        providers=build_registry(options),
+        later=later,
         name=f"{socket.gethostname()[:40]}:{os.getpid()}",
     )
+    tools = Tools(settings=chosen, database=database, publisher=publisher, runner=runner)
     sweeper = Sweeper(settings=chosen, database=database, publisher=publisher)
     return Runtime(
         settings=chosen,
@@ -102,6 +125,7 @@ def _made() -> Runtime:
         storage=storage,
         intake=Intake.of(chosen),
         runner=runner,
+        poller=Poller(tools, later),
         sweeper=sweeper,
         mailer=mailers.choose(chosen),
         gateways=choose.gateways_of(chosen),

@@ -248,6 +248,12 @@ CORRUPTIONS = {
         "UPDATE jobs SET sweep_ms = NULL WHERE id = :waiting", {"job.shape": "waiting"}
     ),
     "a lease is over": Corruption("UPDATE jobs SET lease_ms = 1 WHERE id = :running", {"job.lease": "running"}),
+    "a parked job is not looked at": Corruption(
+        "UPDATE jobs SET lease_ms = NULL, owner = NULL, poll_ms = 1 WHERE id = :running", {"job.unpolled": "running"}
+    ),
+    "a parked job has a lease": Corruption(
+        "UPDATE jobs SET poll_ms = 9000000000000 WHERE id = :running", {"job.shape": "running"}
+    ),
     "a waiting job is not published again": Corruption(
         "UPDATE jobs SET sweep_ms = 1 WHERE id = :waiting", {"job.unclaimed": "waiting"}
     ),

@@ -60,6 +60,7 @@ def runner(settings: Callable[..., Settings], db: Database, server: FakeOpenAI, 
         publisher=Publisher(chosen.redis_url),
         storage=LocalStorage(tmp_path / "files"),
         providers={"openai": OpenAIChat(endpoint)},
+        later={},
         name="test",
     )
 

@@ -46,12 +46,19 @@ class Workshop:
     """One database and what people and workers do with it; the agent is the house's unless it has a creator."""
 
     def __init__(
-        self, db: Database, *, agent_id: str | None = None, agent_version: int = 1, creator_id: str | None = None
+        self,
+        db: Database,
+        *,
+        agent_id: str | None = None,
+        agent_version: int = 1,
+        creator_id: str | None = None,
+        provider: str = "echo",
     ) -> None:
         self.db = db
         self.agent_id = agent_id or new_id()
         self.agent_version = agent_version
         self.creator_id = creator_id
+        self.provider = provider
 
     def user(self, *, credits: int = 0) -> str:  # noqa: A002 - the product's word
         """A new user with so many credits that were paid for."""
@@ -81,7 +88,7 @@ class Workshop:
             needs_purchase=False,
             price=price,
             kind=kind,
-            provider="echo",
+            provider=self.provider,
             project_id=None,
             input={"prompt": "松鼠"},
             config={},

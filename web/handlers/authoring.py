@@ -120,6 +120,7 @@ def offered(settings: Settings) -> dict[str, Offer]:
     """The providers that agents of this installation may name."""
     return offers.offers(
         openai=bool(settings.openai_url),
+        kling=bool(settings.kling_secret_key.get_secret_value()),
         openai_models=offers.model_names(settings.openai_models),
         development=settings.environment == "development",
     )

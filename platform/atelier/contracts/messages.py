@@ -90,6 +90,7 @@ NOTIFICATIONS_DELIVER = Contract("notifications.deliver", queues.MAIL, Notificat
 FILES_CHECK = Contract("files.check", queues.FILES, FileMessage)
 FILES_REMOVE = Contract("files.remove", queues.FILES, FileMessage)
 FILES_COLLECT = Contract("files.collect", queues.FILES, Tick)
+PROVIDERS_POLL = Contract("providers.poll", queues.PROVIDER_POLL, Tick)
 JOBS_SWEEP = Contract("jobs.sweep", queues.SYSTEM, Tick)
 LEDGER_CHECK = Contract("ledger.check", queues.SYSTEM, Tick)
 ANALYTICS_ROLL = Contract("analytics.roll", queues.ANALYTICS, Tick)
@@ -117,6 +118,7 @@ _ALL: tuple[Contract[Any], ...] = (
     FILES_CHECK,
     FILES_REMOVE,
     FILES_COLLECT,
+    PROVIDERS_POLL,
     JOBS_SWEEP,
     LEDGER_CHECK,
     ANALYTICS_ROLL,

@@ -21,14 +21,17 @@ SHUTDOWN = "shutdown"
 
 
 class Attempt:
-    """The run context of one claim. Events are numbered from the claim's fence and sent at a bounded rate."""
+    """The run context of one claim. Events are numbered from the claim's fence and sent at a bounded rate.
 
-    def __init__(self, claimed: Claimed, send: Callable[[str, list[Event]], object]) -> None:
+    `seq` is the number that the next event's follows, of a job that was parked and has sent some before.
+    """
+
+    def __init__(self, claimed: Claimed, send: Callable[[str, list[Event]], object], *, seq: int | None = None) -> None:
         self.claimed = claimed
         self.reason = ""
         self._send = send
         self._stop = threading.Event()
-        self._seq = states.first_seq(claimed.fence)
+        self._seq = states.first_seq(claimed.fence) if seq is None else seq
         self._sent_at = time.monotonic()
         self._text: list[str] = []
         self._text_at = 0.0

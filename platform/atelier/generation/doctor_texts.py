@@ -52,6 +52,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "what a job has earned is missing, or is not its agent's creator's",
     ),
     "job.unclaimed": ("等待的任务既未被领取也未重新发布", "a waiting job was neither claimed nor published again"),
+    "job.unpolled": ("停泊的任务久未查询", "a parked job has not been looked at for long"),
     "job.used": (
         "任务用量大于冻结，或未完成却有用量",
         "a job used more than it held, or used credits without completing",

@@ -4,11 +4,13 @@
 2. Generate: the provider works while the keeper renews the lease; results go to our own storage under the fence.
 3. Settle: the final state and the credits in one transaction, if the fence still holds. A worker that lost its lease
    changes nothing.
+
+What finishes later is only handed over in step 2 and parked in step 3: see `later` and `poller`.
 """
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import structlog
 
@@ -18,8 +20,10 @@ from atelier.catalog.runtime import RunnableAgent
 from atelier.generation import artifacts, outcomes
 from atelier.generation import attempt as attempts
 from atelier.generation.attempt import Attempt
+from atelier.generation.callbacks import Callbacks
 from atelier.generation.closing import Closer
 from atelier.generation.events import job_event
+from atelier.generation.later import Parked, Submitter
 from atelier.generation.leases import LeaseKeeper
 from atelier.generation.outcomes import Outcome
 from atelier.generation.sweep import TOO_LATE
@@ -35,7 +39,8 @@ from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
 from atelier.ledger.shares import Terms
 from atelier.live.publisher import Publisher
-from atelier.providers.contract import GenerationRequest, Provider, Stopped
+from atelier.providers.contract import GenerationRequest, GenerationResult, Provider, Stopped
+from atelier.providers.later import LaterProvider
 from atelier.storage.port import Storage
 
 AGENTS_KEPT = 256
@@ -59,6 +64,7 @@ class Runner:
         publisher: Publisher,
         storage: Storage,
         providers: Mapping[str, Provider],
+        later: Mapping[str, LaterProvider],
         name: str,
     ) -> None:
         self._database = database
@@ -74,6 +80,8 @@ class Runner:
         self._closer = Closer(
             database=database, publisher=publisher, republish_ms=settings.republish_seconds * SECOND_MS
         )
+        calls = Callbacks(settings.public_url, settings.keyring) if settings.public_url else None
+        self._submitter = Submitter(database=database, providers=later, calls=calls)
         self._claims: Batcher[str, Claimed | None] = Batcher(self._claim_group, gather_seconds=GATHER_SECONDS)
         # Versions are immutable, so what was read once stays right.
         self._agent = lru_cache(maxsize=AGENTS_KEPT)(self._load_agent)
@@ -91,14 +99,27 @@ class Runner:
                 outcome = self._attempt(attempt)
                 if outcome is None:
                     log.warning("job.lease_lost")
+                elif isinstance(outcome, Parked):
+                    self._submitter.park(attempt, outcome)
                 else:
                     self._closer.close(attempt, outcome)
+
+    def close(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Write down how a parked attempt ended, if its fence still holds."""
+        self._closer.close(attempt, outcome)
+
+    def completed(self, attempt: Attempt, result: GenerationResult) -> Outcome:
+        """Keep what an attempt made as our own; what that makes of the job."""
+        claimed = attempt.claimed
+        kept = artifacts.keep(self._storage, result, folder=f"outputs/{claimed.id}/{claimed.fence}")
+        faults.point("worker.after_upload")
+        return outcomes.completed(attempt, kept, terms=self._terms(claimed), versions_max=self._versions_max)
 
     def shut_down(self) -> None:
         """Give back everything that runs here, so that another worker goes on at once; no attempt is lost by it."""
         self._keeper.stop_all(attempts.SHUTDOWN)
 
-    def _attempt(self, attempt: Attempt) -> Outcome | None:
+    def _attempt(self, attempt: Attempt) -> Outcome | Parked | None:
         claimed = attempt.claimed
         if claimed.cancel_requested:
             return outcomes.canceled(attempt)
@@ -106,10 +127,9 @@ class Runner:
             return outcomes.failed(attempt, TOO_LATE)
         begun = job_event("running", claimed.id, states.first_seq(claimed.fence), {})
         self._publisher.publish(claimed.user_id, [begun])
-        outcome: Outcome | None
+        outcome: Outcome | Parked | None
         try:
-            result, terms = self._generate(attempt), self._terms(claimed)
-            outcome = outcomes.completed(attempt, result, terms=terms, versions_max=self._versions_max)
+            outcome = self._generate(attempt)
         except Stopped:
             outcome = outcomes.stopped(attempt)
         except Transient as error:
@@ -121,13 +141,22 @@ class Runner:
             outcome = outcomes.failed(attempt, outcomes.BUG)
         return outcome
 
-    def _generate(self, attempt: Attempt) -> dict[str, Any]:
-        claimed = attempt.claimed
-        agent = self._agent(claimed.agent_id, claimed.agent_version)
+    def _generate(self, attempt: Attempt) -> Outcome | Parked:
+        agent = self._agent(attempt.claimed.agent_id, attempt.claimed.agent_version)
+        request = self._request(attempt.claimed, agent)
+        if self._submitter.takes(agent.provider):
+            return self._submitter.submit(attempt, request)
         provider = self._providers.get(agent.provider)
         if provider is None:
             raise UnknownProvider(agent.provider)
-        request = GenerationRequest(
+        faults.point("worker.before_provider")
+        result = provider.run(request, attempt)
+        attempt.flush()
+        faults.point("worker.after_provider")
+        return self.completed(attempt, result)
+
+    def _request(self, claimed: Claimed, agent: RunnableAgent) -> GenerationRequest:
+        return GenerationRequest(
             provider_key=jobs.provider_key(claimed.id),
             attempt=claimed.attempts,
             model=agent.model,
@@ -135,13 +164,6 @@ class Runner:
             parameters=runtime.parameters(agent, input_data=claimed.input, config=claimed.config),
             timeout_seconds=max(1.0, (claimed.deadline_ms - claimed.claimed_ms) / SECOND_MS),
         )
-        faults.point("worker.before_provider")
-        result = provider.run(request, attempt)
-        attempt.flush()
-        faults.point("worker.after_provider")
-        kept = artifacts.keep(self._storage, result, folder=f"outputs/{claimed.id}/{claimed.fence}")
-        faults.point("worker.after_upload")
-        return kept
 
     def _terms(self, claimed: Claimed) -> Terms:
         agent = self._agent(claimed.agent_id, claimed.agent_version)

@@ -8,6 +8,7 @@ job.output      the files of a result were stored under the fence that won
 job.seq         the last event's number is one of the fence
 job.shape       lease, owner and times are those that the state has; whoever sweeps can find it
 job.lease       an abandoned job is taken over soon
+job.unpolled    a parked job is looked at when its time has come
 job.unclaimed   a waiting job is claimed, or published again
 job.overdue     a job ends soon after its deadline
 attempt.job     an attempt belongs to a job
@@ -25,6 +26,7 @@ from atelier.kernel.invariants import Family, Invariant, unless, within
 # The sweeper looks every few seconds; while a queue is long it publishes nothing again, which is no fault.
 ABANDONED_MS = MINUTE_MS
 UNCLAIMED_MS = 5 * MINUTE_MS
+UNPOLLED_MS = 5 * MINUTE_MS
 # As it stands in the JSON of a result: no text inside a string can look like this.
 FILES = '"key":"outputs/'
 
@@ -36,13 +38,15 @@ _completed = _J.state == states.COMPLETED
 
 
 def _misshapen() -> ColumnElement[bool]:
-    held = and_(_J.lease_ms.is_not(None), _J.owner.is_not(None), _J.started_ms.is_not(None))
-    free = and_(_J.lease_ms.is_(None), _J.owner.is_(None))
+    held = and_(_J.lease_ms.is_not(None), _J.owner.is_not(None), _J.poll_ms.is_(None), _J.started_ms.is_not(None))
+    unheld = and_(_J.lease_ms.is_(None), _J.owner.is_(None))
+    parked = and_(unheld, _J.poll_ms.is_not(None), _J.started_ms.is_not(None))
+    free = and_(unheld, _J.poll_ms.is_(None))
     alive = and_(_J.sweep_ms.is_not(None), _J.finished_ms.is_(None))
     ended = and_(_J.sweep_ms.is_(None), _J.finished_ms.is_not(None))
     return unless(
         case(
-            (_J.state == states.RUNNING, and_(held, alive)),
+            (_J.state == states.RUNNING, and_(or_(held, parked), alive)),
             (_J.state == states.PENDING, and_(free, alive)),
             else_=and_(free, ended),
         )
@@ -66,6 +70,7 @@ def _stored() -> Family:
             _J.owner,
             _J.lease_ms,
             _J.sweep_ms,
+            _J.poll_ms,
             _J.finished_ms,
             _a.c.outcome,
         ),
@@ -128,10 +133,12 @@ def _alive() -> Family:
             _J.publishes,
             (now - _J.lease_ms).label("lease_over_ms"),
             (now - _J.sweep_ms).label("sweep_over_ms"),
+            (now - _J.poll_ms).label("poll_over_ms"),
             (now - _J.deadline_ms).label("deadline_over_ms"),
         ),
         invariants=(
             Invariant("job.lease", and_(_J.state == states.RUNNING, _J.lease_ms < now - ABANDONED_MS), "warning"),
+            Invariant("job.unpolled", _J.poll_ms < now - UNPOLLED_MS, "warning"),
             Invariant("job.unclaimed", and_(_J.state == states.PENDING, _J.sweep_ms < now - UNCLAIMED_MS), "warning"),
             Invariant("job.overdue", _J.deadline_ms < now - ABANDONED_MS, "warning"),
         ),

@@ -86,6 +86,7 @@ _END = (
         (J.finished_ms, db_now_ms()),
         (J.lease_ms, None),
         (J.sweep_ms, None),
+        (J.poll_ms, None),
         (J.owner, None),
     )
 )

@@ -21,6 +21,7 @@ class JobRow(Base):
     run_after_ms  not to be claimed before
     lease_ms      while running: until when the claim holds (database clock)
     sweep_ms      when the sweeper has to look: pending → publish again, running → take over; NULL once finished
+    poll_ms       while parked: when to look whether what it waits for is done; a parked job has no lease
     held, used    credits held at submit and taken at the end
     """
 
@@ -30,6 +31,7 @@ class JobRow(Base):
         Index("ix_jobs_user_state", "user_id", "state", "id"),
         Index("ix_jobs_queue_state", "queue", "state", "id"),
         Index("ix_jobs_sweep", "queue", "state", "sweep_ms"),
+        Index("ix_jobs_poll", "provider", "poll_ms"),
         Index("ix_jobs_created", "created_ms"),
         Index("ix_jobs_finished", "finished_ms"),
         CheckConstraint("state IN ('pending', 'running', 'completed', 'failed', 'canceled')", name="state"),
@@ -54,6 +56,7 @@ class JobRow(Base):
     run_after_ms: Mapped[int] = mapped_column(Millis, server_default=ZERO)
     lease_ms: Mapped[int | None] = mapped_column(Millis)
     sweep_ms: Mapped[int | None] = mapped_column(Millis)
+    poll_ms: Mapped[int | None] = mapped_column(Millis)
     publishes: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     cancel_requested: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     deadline_ms: Mapped[int] = mapped_column(Millis)
@@ -71,7 +74,12 @@ class JobRow(Base):
 
 
 class AttemptRow(Base):
-    """One attempt at a job, written before the provider is called. `outcome` is NULL until it is known."""
+    """One attempt at a job, written before the provider is called. `outcome` is NULL until it is known.
+
+    submit_state  of a provider that finishes later: what became of the call; see `jobs/upstream.py`
+    upstream_id   its own id of the task, and `submitted_ms` when it took it
+    misses        how often in a row it answered that it has nothing of it
+    """
 
     __tablename__ = "attempts"
 
@@ -81,6 +89,10 @@ class AttemptRow(Base):
     provider: Mapped[str] = mapped_column(Key(32))
     provider_key: Mapped[str] = mapped_column(Key(64))
     outcome: Mapped[str | None] = mapped_column(Key(40))
+    submit_state: Mapped[str | None] = mapped_column(Key(10))
+    upstream_id: Mapped[str | None] = mapped_column(Key(128))
+    submitted_ms: Mapped[int | None] = mapped_column(Millis)
+    misses: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     started_ms: Mapped[int] = mapped_column(Millis)
     finished_ms: Mapped[int | None] = mapped_column(Millis)
 

@@ -254,6 +254,7 @@ def put_back(
             seq=seq,
             run_after_ms=now + wait_ms,
             lease_ms=None,
+            poll_ms=None,
             owner=None,
             sweep_ms=_in_time(now + wait_ms + republish_ms),
             publishes=0,
@@ -265,10 +266,17 @@ def put_back(
 
 
 def request_cancel(session: Session, *, job_id: str, fence: int) -> bool:
-    """Ask the worker that holds the job to stop."""
+    """Ask the worker that holds the job to stop. One that is parked is looked at now, and ended if nobody looks."""
+    now, parked = db_now_ms(), J.poll_ms.is_not(None)
     asked = matched(
         session,
-        update(JOBS).where(J.id == job_id, J.fence == fence, J.state == states.RUNNING).values(cancel_requested=1),
+        update(JOBS)
+        .where(J.id == job_id, J.fence == fence, J.state == states.RUNNING)
+        .values(
+            cancel_requested=1,
+            sweep_ms=case((parked, now + states.LOOK_GRACE_MS), else_=J.sweep_ms),
+            poll_ms=case((parked, now), else_=None),
+        ),
     )
     return asked == 1
 

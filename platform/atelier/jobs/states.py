@@ -4,6 +4,8 @@ pending ──claim──► running ──► completed
    │  ▲              │  │ └──► failed
    │  └──retry───────┘  └────► canceled
    └───────────────────────► canceled | failed (deadline)
+
+A running job may be parked: without a worker and without a lease, until what it waits for is done.
 """
 
 PENDING = "pending"
@@ -19,11 +21,24 @@ ABANDONED = "WORKER_LOST"
 
 SEQ_STEP = 1_000_000
 REPUBLISH_MAX_MS = 600_000
+LOOK_GRACE_MS = 10_000
+"""Who looks at a parked job also stops what runs for it elsewhere, so the sweeper gives it a moment."""
+LOOK_MS = 500
+LOOK_EVENTS = 4
 
 
 def first_seq(fence: int) -> int:
     """The number of the first event under a fence."""
     return fence * SEQ_STEP + 1
+
+
+def look_seq(fence: int, *, since_ms: int) -> int:
+    """What the numbers of the events follow that a look at a parked job may send, so long after its attempt began.
+
+    Looks come from several processes that tell each other nothing: numbers that follow from the database's clock grow
+    by themselves. A look has four, and the day that a job may last has room for two looks a second.
+    """
+    return first_seq(fence) + 1 + min(since_ms // LOOK_MS * LOOK_EVENTS, SEQ_STEP - 10)
 
 
 def backoff_ms(*, base_ms: int, attempts: int, jitter: float) -> int:

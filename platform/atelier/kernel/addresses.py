@@ -24,6 +24,11 @@ def unusable(
         "public_url": ("{name} must be http://… or https://…", _is(given["public_url"], HTTP)),
         "llm_url": ("{name} must be http://… or https://…", _is(given["llm_url"], HTTP)),
         "openai_url": ("{name} must be http://… or https://…", _is(given["openai_url"], HTTP)),
+        "kling_url": (
+            "{name} must be http://… or https://…",
+            _is(given["kling_url"], HTTP) and bool(given["kling_url"]),
+        ),
+        "kling_secret_key": ("{name} must be printable ASCII without blanks", _is_key(given["kling_secret_key"])),
         "llm_key": ("{name} must be printable ASCII without blanks", _is_key(given["llm_key"])),
         "openai_key": ("{name} must be printable ASCII without blanks", _is_key(given["openai_key"])),
         "frontend_urls": (

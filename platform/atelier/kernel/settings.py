@@ -9,15 +9,16 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from atelier.kernel import addresses, completeness, engines, variables
 from atelier.kernel.engines import UnsupportedDatabase
 from atelier.kernel.errors import Refusal
 from atelier.kernel.keyring import SECRET_BYTES_MIN, Keyring, stretched
+from atelier.kernel.provider_settings import Listed, ProviderSettings
 
 PLACEHOLDERS = ("your-jwt-secret", "changeme", "change-me", "secret", "password", "development")
 
@@ -36,18 +37,11 @@ class Weaknesses(ValueError):
         self.reasons = reasons
 
 
-def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Listed = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-
-
 def _named(*names: str) -> AliasChoices:
     return AliasChoices(*names)
 
 
-class Settings(BaseSettings):
+class Settings(ProviderSettings):
     """See `docs/settings.md` for the list with explanations, which is generated from here."""
 
     model_config = SettingsConfigDict(env_prefix="ATELIER_", frozen=True, extra="ignore", populate_by_name=True)
@@ -196,19 +190,6 @@ class Settings(BaseSettings):
     uploads_per_minute: int = Field(60, ge=1, description="uploads per user")
     upload_form_seconds: int = Field(900, ge=60, le=3_600, description="how long a direct upload may take to begin")
     file_link_seconds: int = Field(600, ge=60, le=3_600, description="life of a signed link to the storage")
-
-    llm_url: str = Field("", description="base address of the embedded llama.cpp server; empty: none")
-    llm_key: SecretStr = Field(SecretStr(""), description="its key")
-    openai_url: str = Field("", description="base address of an OpenAI-compatible service, e.g. https://host/v1")
-    openai_key: SecretStr = Field(SecretStr(""), description="its key")
-    openai_models: Listed = Field(
-        default_factory=list,
-        description="its models that agents may use, as name or name=its-own-name, comma-separated; the names chat, "
-        "images and speech are for agents that name none",
-    )
-    openai_max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="what it calls the longest answer: OpenAI's reasoning models know the latter only"
-    )
 
     alipay_app_id: str = Field("", description="the application's id at Alipay; empty: no Alipay")
     alipay_seller_id: str = Field("", description="the merchant's own id (2088…), which notices must name")

@@ -34,6 +34,7 @@ class GenerationRequest:
     prompt        the rendered prompt
     parameters    already validated against the agent's schemas and merged with its defaults
     timeout_seconds  what is left of the attempt; a provider must give up before
+    callback_url  where a provider that finishes later may tell that there is news; empty: nowhere
     """
 
     provider_key: str
@@ -42,6 +43,7 @@ class GenerationRequest:
     prompt: str
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     timeout_seconds: float = 300.0
+    callback_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

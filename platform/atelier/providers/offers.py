@@ -38,10 +38,17 @@ _OPENAI: Final = (
     ("openai-images", "image", schemas.OPENAI_IMAGES, "images"),
     ("openai-speech", "audio", schemas.OPENAI_SPEECH, "speech"),
 )
+_KLING: Final = Offer(
+    kind="video",
+    schemas=schemas.KLING,
+    models=frozenset({"", "kling-v1-6", "kling-v2-1-master", "kling-v2-5-turbo", "kling-v2-6"}),
+)
 _USUAL: Final = frozenset(usual for *_, usual in _OPENAI)
 
 
-def offers(*, openai: bool, openai_models: Mapping[str, str], development: bool) -> dict[str, Offer]:
+def offers(
+    *, openai: bool, openai_models: Mapping[str, str], development: bool, kling: bool = False
+) -> dict[str, Offer]:
     """Every provider that agents may name: those of the registry that is built with the same options."""
     found = dict(_LOCAL)
     if openai:
@@ -49,6 +56,8 @@ def offers(*, openai: bool, openai_models: Mapping[str, str], development: bool)
         for name, kind, taken, usual in _OPENAI:
             models = named | (ONLY_ITS_OWN if usual in openai_models else frozenset[str]())
             found[name] = Offer(kind=kind, schemas=taken, models=frozenset(models))
+    if kling:
+        found["kling"] = _KLING
     if development:
         found["echo"] = Offer(kind="text", schemas=schemas.ECHO)
     return found

@@ -8,6 +8,8 @@ from typing import Final
 
 from atelier.providers.contract import GenerationRequest, GenerationResult, Provider, RunContext
 from atelier.providers.echo import Echo
+from atelier.providers.kling.account import Account
+from atelier.providers.later import LaterProvider
 from atelier.providers.outline import OutlineComposer
 
 LLM_MODEL: Final = "smollm2"
@@ -22,6 +24,7 @@ class ProviderOptions:
                       "openai-speech" exist only then
     openai_models     our name of a model → the endpoint's; a key "chat", "images" or "speech" is what that provider
                       uses for requests that name no model
+    kling             the account at Kling; the provider "kling" exists only then
     development       adds "echo", for tests and benchmarks
     """
 
@@ -31,6 +34,7 @@ class ProviderOptions:
     openai_api_key: str = field(default="", repr=False)
     openai_models: Mapping[str, str] = field(default_factory=dict[str, str])
     openai_max_tokens_field: str = "max_tokens"
+    kling: Account | None = None
     development: bool = False
 
 
@@ -67,6 +71,11 @@ def build_registry(options: ProviderOptions) -> dict[str, Provider]:
     if options.development:
         providers.append(Echo())
     return {provider.name: provider for provider in providers}
+
+
+def build_later(options: ProviderOptions) -> dict[str, LaterProvider]:
+    """Return every provider of this installation that finishes later, by its name."""
+    return {} if options.kling is None else {"kling": _kling(options.kling)}
 
 
 # Each maker imports what it makes: that is the whole point of this module.
@@ -106,6 +115,12 @@ def _local_video() -> Provider:
     from atelier.providers.video import LocalVideo  # noqa: PLC0415 - deferred on purpose
 
     return LocalVideo()
+
+
+def _kling(account: Account) -> LaterProvider:
+    from atelier.providers.kling.adapter import Kling  # noqa: PLC0415 - deferred on purpose
+
+    return Kling(account)
 
 
 def _openai_chat(options: ProviderOptions) -> Provider:

@@ -154,3 +154,12 @@ OPENAI_SPEECH: Final = _schemas(
         "instructions": _text("Instructions", "语气说明", 1000, default=""),
     }
 )
+
+KLING: Final = _schemas(
+    {
+        "durationSeconds": _integer("Length, s (5 or 10)", "时长（秒，5 或 10）", 5, 10, default=5),
+        "mode": _choice("Mode", "模式", ("std", "pro"), default="std"),
+        "aspectRatio": _choice("Aspect ratio", "画面比例", ("16:9", "9:16", "1:1"), default="16:9"),
+        "negativePrompt": _text("What to leave out", "反向提示词", 2_500, default=""),
+    }
+)
