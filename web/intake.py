@@ -94,7 +94,7 @@ class Intake:
             if isinstance(outcome, Accepted) and not outcome.replayed:
                 fresh.append((submission, outcome))
                 if outcome.answer["queuePosition"] is None:
-                    self._crowded.setdefault(submission.kind, time.monotonic() + CROWDED_SECONDS)
+                    self._crowded.setdefault(submission.lane.queue, time.monotonic() + CROWDED_SECONDS)
             if not future.done():
                 future.set_result(outcome)
         try:
@@ -106,8 +106,8 @@ class Intake:
     def _crowded_now(self) -> frozenset[str]:
         # A queue with more waiting jobs than are counted still has so many a moment later: don't count them again.
         now = time.monotonic()
-        for kind in [kind for kind, until in self._crowded.items() if until <= now]:
-            del self._crowded[kind]
+        for queue in [queue for queue, until in self._crowded.items() if until <= now]:
+            del self._crowded[queue]
         return frozenset(self._crowded)
 
 

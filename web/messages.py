@@ -113,6 +113,7 @@ CODES: Mapping[str, Sentence] = {
     "UPLOAD_MISSING": Sentence("文件尚未完整上传", "The file has not arrived whole"),
     "UPLOAD_FAILED": Sentence("文件未能处理，请重新上传", "The file could not be processed, send it again"),
     "TOO_MANY_WAITING": Sentence("排队中的任务过多，请稍后再试", "Too many of your jobs are waiting, try again later"),
+    "DRAINING": Sentence("该服务正在维护，暂不接受新任务", "This service is under maintenance and takes no new jobs"),
     "GENERATION_FAILED": Sentence("AI生成失败，请稍后重试", "The generation failed, try again later"),
     "JOB_FINISHED": Sentence("任务已结束", "The job has ended already"),
     "JOB_NOT_FINISHED": Sentence("任务尚未完成", "The job has not ended yet"),
@@ -216,6 +217,26 @@ FIELDS: Mapping[str, Sentence] = {
     "mapping_invalid": Sentence("参数映射无效", "This is not a valid parameter mapping"),
     "json_too_large": Sentence("不能超过 {bytes_max} 字节", "This may have at most {bytes_max} bytes"),
 }
+
+BLOCKED: Mapping[str, Sentence] = {
+    "queue_paused": Sentence("该队列已暂停，恢复后继续", "The queue is paused; the job runs when it is resumed"),
+    "provider_capacity": Sentence(
+        "生成服务繁忙或暂停，有空位后开始", "The provider has no room at the moment; the job starts when it has"
+    ),
+    "retry_backoff": Sentence(
+        "上次尝试未成功，稍后自动重试", "The last attempt failed; the next one follows by itself"
+    ),
+    "user_window": Sentence(
+        "您同时运行的任务已达上限，前面的任务结束后开始",
+        "As many of your jobs are running as may be; the job starts when one of them ends",
+    ),
+    "waiting_for_worker": Sentence("正在等待空闲的工作进程", "Waiting for a free worker"),
+}
+
+
+def blocked(reason: str, locale: Locale) -> str:
+    """Why a job is not running yet, as a sentence."""
+    return BLOCKED[reason].text(locale)
 
 
 def sentence(code: str, locale: Locale) -> str:

@@ -20,7 +20,6 @@ from pydantic_core import to_json
 from atelier.jobs import states
 from atelier.jobs.errors import JobNotFound
 from atelier.jobs.queries import Snapshot
-from atelier.kernel import clock
 from atelier.kernel.errors import Transient
 from atelier.live.events import OUTPUT, PROGRESS
 from atelier.live.wire import Notice
@@ -239,17 +238,17 @@ class Snapshots:
 
     def _surroundings_known(self, entry: Entry) -> Surroundings | None:
         job = entry.job
-        position = self._lines.peek(job.queue, job.id) if job.state == states.PENDING else views.NOWHERE
+        standing = self._lines.peek(job) if job.state == states.PENDING else views.NOWHERE
         estimate = views.NO_ESTIMATE if job.finished else self._estimates.peek(job.agent_id)
-        if position is None or estimate is None:
+        if standing is None or estimate is None:
             return None
-        return views.surroundings(job, position.value, estimate.value, entry.progress, now_ms=clock.now_ms())
+        return Surroundings(entry.progress, standing.value, estimate.value)
 
     async def _surroundings(self, entry: Entry) -> Surroundings:
         job = entry.job
-        position = await self._lines.position(job.queue, job.id) if job.state == states.PENDING else None
+        standing = await self._lines.of(job) if job.state == states.PENDING else None
         estimate = None if job.finished else await self._estimates.of(job.agent_id)
-        return views.surroundings(job, position, estimate, entry.progress, now_ms=clock.now_ms())
+        return Surroundings(entry.progress, standing, estimate)
 
 
 def _advance(entry: Entry, progress: Progress) -> None:

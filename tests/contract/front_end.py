@@ -31,6 +31,7 @@ SUBMITTED = {
 }
 JOB = {
     *("id", "status", "seq", "kind", "agentId", "projectId", "progress", "step", "queuePosition", "blockedBy"),
+    "blockedMessage",
     *("estimate", "credits", "attempts", "errorCode", "errorMessage", "createdAt", "startedAt", "finishedAt"),
     *("processingTime", "links"),
 }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from atelier.catalog import seed_content, service
 from atelier.contracts import outbox
-from atelier.generation import outcomes
+from atelier.generation import outcomes, taking
 from atelier.generation.attempt import OUTPUT_CHARS_MAX, Attempt
 from atelier.generation.outcomes import Retry
 from atelier.generation.run import Runner
@@ -77,7 +77,8 @@ def test_a_throttled_job_waits_as_long_as_the_provider_asks(shop: Workshop, runn
     before = now_ms()
     runner.run(job_id)
     job = shop.job(job_id)
-    assert (job["state"], job["attempts"], job["error_code"]) == ("pending", 1, "PROVIDER_THROTTLED")
+    # What the provider had no room for was no attempt at it.
+    assert (job["state"], job["attempts"], job["error_code"]) == ("pending", 0, "PROVIDER_THROTTLED")
     due_ms = before + 90 * SECOND_MS
     assert due_ms - SECOND_MS <= job["run_after_ms"] <= due_ms + 20 * SECOND_MS
     (message_ms,) = shop.db.read(available_ms)
@@ -86,6 +87,9 @@ def test_a_throttled_job_waits_as_long_as_the_provider_asks(shop: Workshop, runn
     assert shop.balance(user_id).held == 1
 
     shop.hasten(job_id)
+    runner.run(job_id)
+    assert len(server.calls) == 1, "the provider is left alone for as long as it asked for"
+    shop.db.transact(taking.reopen, kind="provider", name="echo", reason=None, window=16, now_ms=now_ms())
     runner.run(job_id)
     assert (shop.job(job_id)["state"], shop.balance(user_id).spent) == ("completed", 1)
     assert len({call.headers["idempotency-key"] for call in server.calls}) == 1
@@ -111,17 +115,17 @@ class TestBounds:
         assert isinstance(retry, Retry)
         assert (retry.wait_ms, retry.error_code) == (wait_ms, "PROVIDER_THROTTLED")
 
-    @pytest.mark.parametrize("error", [Throttled(), Throttled(retry_after=20), QuotaExhausted(), Transient()])
-    def test_our_own_wait_counts_where_it_is_the_longer_one(self, attempt: Attempt, error: Transient) -> None:
+    @pytest.mark.parametrize("error", [QuotaExhausted(), Transient()])
+    def test_who_names_no_wait_is_given_ours(self, attempt: Attempt, error: Transient) -> None:
         retry = outcomes.unavailable(attempt, error, backoff_ms=MINUTE_MS)
         assert isinstance(retry, Retry)
         assert 0.75 * MINUTE_MS <= retry.wait_ms <= 1.25 * MINUTE_MS
 
     def test_the_last_attempt_waits_for_nothing(self, attempt: Attempt) -> None:
         attempt.claimed = replace(attempt.claimed, attempts=ATTEMPTS_MAX)
-        ended = outcomes.unavailable(attempt, Throttled(retry_after=60), backoff_ms=1)
+        ended = outcomes.unavailable(attempt, QuotaExhausted(), backoff_ms=1)
         assert isinstance(ended, Settlement)
-        assert (ended.ending.state, ended.ending.error_code) == ("failed", "PROVIDER_THROTTLED")
+        assert (ended.ending.state, ended.ending.error_code) == ("failed", "PROVIDER_QUOTA_EXHAUSTED")
 
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)

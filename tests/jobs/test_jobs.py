@@ -323,7 +323,11 @@ class TestQueries:
         user_id, other = shop.user(), shop.user()
         jobs = [shop.submit(one, 0) for one in (user_id, other, user_id, user_id)]
         shop.submit(user_id, 0, kind="image")
-        assert shop.db.read(queries.waiting, user_ids=[user_id, other]) == {user_id: 4, other: 1}
+        assert shop.db.read(queries.waiting, user_ids=[user_id, other]) == {
+            (user_id, "generation.text"): 3,
+            (user_id, "generation.image"): 1,
+            (other, "generation.text"): 1,
+        }
         ahead = [shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=job_id) for job_id in jobs]
         assert ahead == [0, 1, 2, 3]
         shop.claim_one(jobs[0])

@@ -48,7 +48,7 @@ async def generate(call: Call) -> Reply:
         raise Invalid([{"path": ["saveVersion"], "message": "saveVersion needs projectId", "code": "needs_project"}])
     config = runtime.validate(agent, input_data=body.input_data, config=body.config)
     submission = await _submission(call, agent, body.input_data, config, seconds=body.deadline_seconds)
-    into = replace(submission, project_id=body.project_id, save_version=body.save_version)
+    into = replace(submission, project_id=body.project_id, save_version=body.save_version, priority=body.priority)
     return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
 
 
@@ -164,7 +164,14 @@ def _preferred_wait(call: Call) -> int:
     return min(int(found[1]), WAIT_SECONDS_MAX) if found else 0
 
 
-ERRORS = ("AGENT_UNAVAILABLE", "NOT_PURCHASED", "INSUFFICIENT_CREDITS", "TOO_MANY_WAITING", "EMAIL_UNVERIFIED")
+ERRORS = (
+    "AGENT_UNAVAILABLE",
+    "NOT_PURCHASED",
+    "INSUFFICIENT_CREDITS",
+    "TOO_MANY_WAITING",
+    "EMAIL_UNVERIFIED",
+    "DRAINING",
+)
 
 ENDPOINTS = (
     Endpoint(

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from atelier.jobs import states
 from atelier.jobs.models import JOBS, RESULTS
-from atelier.jobs.queries import POSITION_MAX
 from atelier.ledger.models import ACCOUNTS
 from atelier.ledger.queries import Balance
 
@@ -53,12 +52,6 @@ def current(session: Session, *, user_id: str) -> list[str]:
         newest = select(J.id).where(J.user_id == user_id, which).order_by(J.id.desc()).limit(CURRENT_MAX)
         found.update(connection.execute(newest).scalars())
     return sorted(found)
-
-
-def front(session: Session, *, queue: str) -> list[str]:
-    """The ids of a queue's oldest pending jobs, one more than positions are counted to."""
-    oldest = select(J.id).where(J.queue == queue, J.state == states.PENDING).order_by(J.id).limit(POSITION_MAX + 1)
-    return list(session.connection().execute(oldest).scalars())
 
 
 def balances(session: Session, *, user_ids: Sequence[str]) -> dict[str, Balance]:

@@ -64,7 +64,11 @@ class Live:
         self.reader = GroupReader(db)
         streams = Streams(self._redis, patience=patience)
         self.snapshots = Snapshots(
-            self.reader, lines=Lines(db), estimates=self.estimates, streams=streams, healthy=self.health
+            self.reader,
+            lines=Lines(db, window=settings.user_window),
+            estimates=self.estimates,
+            streams=streams,
+            healthy=self.health,
         )
         self.waiting = Waiting(feeds=self.feeds, snapshots=self.snapshots, sessions=self.waits)
         self.catch_up = CatchUp(

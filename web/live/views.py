@@ -12,6 +12,7 @@ from atelier.live.wire import Notice
 from web import messages
 from web.live.estimates import Estimate
 from web.live.fresh import Known
+from web.live.lines import Standing
 from web.messages import Locale
 
 
@@ -29,7 +30,7 @@ def progress(notice: Notice) -> Progress:
     return Progress(notice.seq, data["progress"], data.get("step"))
 
 
-NOWHERE: Known[int | None] = Known(None)
+NOWHERE: Known[Standing | None] = Known(None)
 NO_ESTIMATE: Known[Estimate | None] = Known(None)
 
 
@@ -37,25 +38,15 @@ class Surroundings(NamedTuple):
     """What is shown of a job beyond its row."""
 
     progress: Progress | None
-    position: int | None
+    standing: Standing | None
     estimate: Estimate | None
-    blocked_by: str | None
-
-
-def surroundings(
-    job: Snapshot, position: int | None, estimate: Estimate | None, progress: Progress | None, *, now_ms: int
-) -> Surroundings:
-    """The surroundings of a job at this time."""
-    blocked_by = None
-    if job.state == states.PENDING:
-        blocked_by = "retry_backoff" if job.run_after_ms > now_ms else "waiting_for_worker"
-    return Surroundings(progress, position, estimate, blocked_by)
 
 
 def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str, Any]:
     """The job."""
     seq, fraction, step = around.progress or Progress(job.seq, float(job.state == states.COMPLETED), None)
     estimate = around.estimate
+    position, blocked_by = around.standing or (None, None)
     path = f"/api/jobs/{job.id}"
     ran = job.finished_ms is not None and job.started_ms is not None
     return {
@@ -67,8 +58,9 @@ def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str
         "projectId": job.project_id,
         "progress": fraction,
         "step": step,
-        "queuePosition": around.position,
-        "blockedBy": around.blocked_by,
+        "queuePosition": position,
+        "blockedBy": blocked_by,
+        "blockedMessage": messages.blocked(blocked_by, locale) if blocked_by else None,
         "estimate": estimate and {"p50Seconds": estimate.p50_seconds, "p90Seconds": estimate.p90_seconds},
         "credits": {"held": job.held, "used": job.used},
         "attempts": job.attempts,

@@ -25,6 +25,11 @@ class GenerateBody(Body):
     )
     input_data: JsonObject
     config: JsonObject | None = None
+    priority: Literal["low", "normal", "high"] = Field(
+        "normal",
+        description="which of your own waiting jobs comes first: high is served like one that was submitted ten "
+        "minutes earlier, low like one that was submitted ten minutes later",
+    )
     deadline_seconds: int | None = Field(None, ge=1, le=DEADLINE_SECONDS_MAX)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from atelier.jobs.explain import BlockedBy
 from web.schemas.model import Answer, FromText, Moment, PageQuery, Pagination, Query, QueryNumber, Timestamp, Uuid
 
 Status = Literal["pending", "running", "completed", "failed", "canceled"]
@@ -48,7 +49,8 @@ class JobAnswer(Answer):
     queue_position: int | None = Field(
         description="jobs that wait before this one; null when it isn't waiting, or over 1 000"
     )
-    blocked_by: Literal["retry_backoff", "waiting_for_worker"] | None = Field(description="why it is not running yet")
+    blocked_by: BlockedBy | None = Field(description="why it is not running yet")
+    blocked_message: str | None = Field(description="the same as a sentence")
     estimate: JobEstimate | None
     credits: JobCredits
     attempts: int

@@ -108,6 +108,7 @@ PAYMENTS_COMPARE = Contract("payments.compare", queues.MONEY, Tick)
 SYSTEM_PRUNE = Contract("system.prune", queues.SYSTEM, Tick)
 
 RUN = {"text": RUN_TEXT, "image": RUN_IMAGE, "audio": RUN_AUDIO, "video": RUN_VIDEO}
+RUN_IN = {contract.queue: contract for contract in RUN.values()}
 _ALL: tuple[Contract[Any], ...] = (
     RUN_TEXT,
     RUN_IMAGE,

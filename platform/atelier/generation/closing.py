@@ -5,10 +5,8 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
-from atelier.contracts import outbox
-from atelier.contracts.messages import RUN, JobMessage
 from atelier.generation import attempt as attempts
-from atelier.generation import outcomes
+from atelier.generation import outcomes, taking
 from atelier.generation.attempt import Attempt
 from atelier.generation.events import credits_changed, job_event
 from atelier.generation.outcomes import Outcome, Retry
@@ -16,6 +14,7 @@ from atelier.generation.settle import Settled, Settlement, settle
 from atelier.jobs import service as jobs
 from atelier.jobs import states
 from atelier.jobs.ending import end_attempts
+from atelier.jobs.picking import Later
 from atelier.jobs.service import Claimed
 from atelier.kernel import faults, logs
 from atelier.kernel.batching import GATHER_SECONDS, Batcher
@@ -139,6 +138,7 @@ def put_back(session: Session, *, retry: Retry, now_ms: int, republish_ms: int) 
     )
     if back:
         end_attempts(session, [(retry.job_id, retry.fence, retry.error_code or attempts.SHUTDOWN)])
-        message = JobMessage(job_id=retry.job_id)
-        outbox.enqueue(session, RUN[retry.kind], message, now_ms=now_ms, delay_ms=retry.wait_ms)
+        own = Later(queue=retry.lane.queue, job_id=retry.job_id, wait_ms=retry.wait_ms)
+        taking.invite(session, [own], now_ms=now_ms)
+        taking.offer(session, [(retry.lane, retry.job_id)], now_ms=now_ms)
     return back

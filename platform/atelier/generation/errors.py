@@ -23,6 +23,12 @@ class TooManyWaiting(RateLimited):
     code: ClassVar[str] = "TOO_MANY_WAITING"
 
 
+class Draining(RateLimited):
+    """The agent's queue or provider accepts nothing new at the moment."""
+
+    code: ClassVar[str] = "DRAINING"
+
+
 class EmailUnverified(Forbidden):
     """Only users with a verified address may spend."""
 

@@ -11,6 +11,7 @@ from atelier.generation.settle import Settlement
 from atelier.generation.sweep import TOO_LATE
 from atelier.jobs import states
 from atelier.jobs.ending import Ending
+from atelier.jobs.lanes import LaneKey
 from atelier.kernel.clock import SECOND_MS
 from atelier.kernel.errors import Transient
 from atelier.kernel.ids import new_id
@@ -21,15 +22,16 @@ BUG = "INTERNAL"
 MESSAGE_CHARS_MAX = 300
 ASKED_SECONDS_MIN = 1.0
 ASKED_SECONDS_MAX = 300.0
+PATIENCE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Back to waiting, due after `wait_ms`. `refund` attempts don't count."""
+    """Back to waiting in its lane, due after `wait_ms`. `refund` attempts don't count."""
 
     job_id: str
     fence: int
-    kind: str
+    lane: LaneKey
     seq: int
     wait_ms: int = 0
     error_code: str | None = None
@@ -62,20 +64,22 @@ def failed(attempt: Attempt, error_code: str, error_message: str = "") -> Settle
 def unavailable(attempt: Attempt, error: Transient, *, backoff_ms: int) -> Outcome:
     """The world failed: once more after a while, unless this was the last attempt.
 
-    Who asks for a longer wait than ours is given it, within bounds.
+    Who asks for a longer wait than ours is given it, within bounds. A provider that has no room now has not tried the
+    job: that attempt doesn't count.
     """
     claimed = attempt.claimed
+    if isinstance(error, Throttled):
+        return _retry(attempt, wait_ms=patience_ms(error), error_code=error.code, refund=1)
     if claimed.attempts >= claimed.attempts_max:
         return failed(attempt, error.code, str(error))
     wait_ms = states.backoff_ms(base_ms=backoff_ms, attempts=claimed.attempts, jitter=random())  # noqa: S311 - no secret
-    return _retry(attempt, wait_ms=max(wait_ms, _asked_ms(error)), error_code=error.code)
+    return _retry(attempt, wait_ms=wait_ms, error_code=error.code)
 
 
-def _asked_ms(error: Transient) -> int:
-    """The wait that a provider asks for, from one second to five minutes; 0 when it asks for none."""
-    if not isinstance(error, Throttled) or error.retry_after is None:
-        return 0
-    return int(SECOND_MS * min(max(error.retry_after, ASKED_SECONDS_MIN), ASKED_SECONDS_MAX))
+def patience_ms(error: Throttled) -> int:
+    """The wait that a provider asks for, from one second to five minutes; three seconds when it names none."""
+    asked = PATIENCE_SECONDS if error.retry_after is None else error.retry_after
+    return int(SECOND_MS * min(max(asked, ASKED_SECONDS_MIN), ASKED_SECONDS_MAX))
 
 
 def stopped(attempt: Attempt) -> Outcome | None:
@@ -94,7 +98,7 @@ def _retry(attempt: Attempt, *, wait_ms: int = 0, error_code: str | None = None,
     return Retry(
         job_id=claimed.id,
         fence=claimed.fence,
-        kind=claimed.kind,
+        lane=claimed.lane,
         seq=attempt.next_seq(),
         wait_ms=wait_ms,
         error_code=error_code,

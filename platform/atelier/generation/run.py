@@ -23,16 +23,18 @@ from atelier.generation.attempt import Attempt
 from atelier.generation.callbacks import Callbacks
 from atelier.generation.closing import Closer
 from atelier.generation.events import job_event
+from atelier.generation.health import Health
 from atelier.generation.later import Parked, Submitter
 from atelier.generation.leases import LeaseKeeper
 from atelier.generation.outcomes import Outcome
 from atelier.generation.sweep import TOO_LATE
+from atelier.generation.taking import Places, take
 from atelier.jobs import service as jobs
 from atelier.jobs import states
 from atelier.jobs.service import Claimed
 from atelier.kernel import faults, logs
 from atelier.kernel.batching import GATHER_SECONDS, Batcher
-from atelier.kernel.clock import SECOND_MS
+from atelier.kernel.clock import SECOND_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Refusal, Transient
 from atelier.kernel.ids import new_id
@@ -71,11 +73,14 @@ class Runner:
         self._publisher = publisher
         self._storage = storage
         self._providers = providers
+        self._served = frozenset({*providers, *later})
         self._name = name
         self._backoff_ms = settings.backoff_ms
         self._platform_percent = settings.platform_share_percent
         self._versions_max = settings.project_versions_max
         self._lease_ms = settings.lease_seconds * SECOND_MS
+        self._window = settings.user_window
+        self._health = Health(database, window=self._window)
         self._keeper = LeaseKeeper(database, lease_ms=self._lease_ms)
         self._closer = Closer(
             database=database, publisher=publisher, republish_ms=settings.republish_seconds * SECOND_MS
@@ -87,7 +92,10 @@ class Runner:
         self._agent = lru_cache(maxsize=AGENTS_KEPT)(self._load_agent)
 
     def run(self, job_id: str) -> None:
-        """Take the job as far as it goes in one attempt. Raises Transient when the database can't be reached."""
+        """Take the next job of this one's queue as far as it goes in one attempt.
+
+        Raises Transient when the database can't be reached.
+        """
         claimed = self._claims.call(job_id)
         if claimed is None:
             log.info("job.not_claimed", job_id=job_id)
@@ -130,9 +138,11 @@ class Runner:
         outcome: Outcome | Parked | None
         try:
             outcome = self._generate(attempt)
+            self._health.worked(claimed.provider, now_ms=now_ms())
         except Stopped:
             outcome = outcomes.stopped(attempt)
         except Transient as error:
+            self._health.failed(claimed.provider, error)
             outcome = outcomes.unavailable(attempt, error, backoff_ms=self._backoff_ms)
         except Refusal as error:
             outcome = outcomes.failed(attempt, error.code, str(error))
@@ -175,13 +185,18 @@ class Runner:
         )
 
     def _claim_group(self, job_ids: Sequence[str]) -> list[Claimed | None]:
-        owner = f"{self._name}:{new_id()}"
-        claimed = self._database.transact(
-            jobs.claim, job_ids=sorted(set(job_ids)), owner=owner, lease_ms=self._lease_ms
+        places = Places(
+            owner=f"{self._name}:{new_id()}",
+            lease_ms=self._lease_ms,
+            window=self._window,
+            providers=self._served,
         )
-        by_id: dict[str, Claimed] = {one.id: one for one in claimed}
-        # A job that two of the group asked for is given to the first only.
-        return [by_id.pop(job_id, None) for job_id in job_ids]
+        taken = self._database.transact(
+            take, asked=sorted(set(job_ids)), places=places, chosen=set[str](), now_ms=now_ms()
+        )
+        self._health.doubt(taken.doubted)
+        free: list[Claimed | None] = [None] * (len(job_ids) - len(taken.claimed))
+        return [*taken.claimed, *free]
 
     def _load_agent(self, agent_id: str, version: int) -> RunnableAgent:
         agent = self._database.read(catalog.version, agent_id=agent_id, version=version)

@@ -1,7 +1,7 @@
 """The end of a job: final state, what is taken of the hold, the attempt's outcome; in one transaction or not at all.
 
 Settlements that come together are written together. Rows are locked in one order everywhere: jobs by id, then projects
-by id, then accounts by id.
+by id, then accounts by id, then lanes.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from atelier.generation import into_project
+from atelier.generation import into_project, taking
 from atelier.generation.into_project import Into
 from atelier.generation.submit import hold_key
 from atelier.jobs import ending, states
@@ -53,6 +53,7 @@ def settle(session: Session, settlements: Sequence[Settlement], *, now_ms: int) 
     ended = [one for one in settlements if one.ending.job_id in finished.now]
     into_project.save(session, [(one.ending, one.into) for one in ended], now_ms=now_ms)
     accounts = _resolved(session, [one for one in ended if one.held], now_ms=now_ms)
+    taking.offer(session, finished.places, now_ms=now_ms)
     faults.point("settle.before_commit")
     outcomes: dict[str, Settled] = {job_id: Settled(account=None, again=True) for job_id in finished.before}
     outcomes |= {one.ending.job_id: Settled(account=accounts.get(one.ending.job_id)) for one in ended}

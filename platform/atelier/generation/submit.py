@@ -26,9 +26,13 @@ from atelier.contracts import idempotency, oplog, outbox, queues
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
 from atelier.contracts.messages import RUN, JobMessage
 from atelier.generation import into_project
-from atelier.generation.errors import NotPurchased, TooManyWaiting
+from atelier.generation.errors import Draining, NotPurchased, TooManyWaiting
+from atelier.jobs import controls, places
 from atelier.jobs import queries as jobs_queries
 from atelier.jobs import service as jobs
+from atelier.jobs.lane_models import PROVIDER, QUEUE
+from atelier.jobs.lanes import LaneKey
+from atelier.jobs.places import Newcomer
 from atelier.jobs.service import NewJob
 from atelier.kernel import faults
 from atelier.kernel.clock import SECOND_MS
@@ -41,6 +45,7 @@ from atelier.ledger.service import Hold
 
 ACCEPTED = 202
 RETRY_AFTER_SECONDS = 10
+DRAINING_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,17 @@ class Submission:
     estimate: Mapping[str, float] | None = None
     retry_of: str | None = None
     save_version: bool = False
+    priority: str = "normal"
+
+    @property
+    def lane(self) -> LaneKey:
+        """Where the job will wait."""
+        return LaneKey(queues.GENERATION[self.kind], self.user_id, self.provider)
+
+    @property
+    def ahead(self) -> Newcomer:
+        """The job, as far as its position is concerned."""
+        return Newcomer(self.job_id, self.lane, self.priority)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,17 +115,22 @@ def submit(
 ) -> list[Outcome]:
     """One outcome per submission, in order. Times are the database's: no process's clock decides over a deadline.
 
-    `crowded` are kinds of which more wait than are counted: their positions are null without counting again.
+    In `crowded` queues more jobs wait than are counted: they are not counted again.
     """
-    written, now_ms = jobs_queries.existing(session, job_ids=[one.job_id for one in submissions])
+    written, now_ms, is_draining = jobs_queries.existing(session, job_ids=[one.job_id for one in submissions])
     outcomes: dict[str, Outcome] = _known(session, submissions, written=written)
     fresh = [one for one in submissions if one.job_id not in outcomes]
+    if is_draining:
+        outcomes |= _drained(session, fresh)
+        fresh = [one for one in fresh if one.job_id not in outcomes]
     outcomes |= into_project.refused(session, fresh, versions_max=limits.versions_max)
     fresh = [one for one in fresh if one.job_id not in outcomes]
-    taken, accounts = _taken(session, fresh, outcomes, now_ms=now_ms, waiting_max=limits.waiting_max)
+    waiting = jobs_queries.waiting(session, user_ids=sorted({one.user_id for one in fresh})) if fresh else {}
+    taken, accounts = _taken(session, fresh, outcomes, now_ms=now_ms, waiting=waiting, waiting_max=limits.waiting_max)
     if taken:
         try:
-            answers = _write(session, taken, now_ms=now_ms, limits=limits, crowded=crowded)
+            positions = places.positions(session, [one.ahead for one in taken], waiting=waiting, crowded=crowded)
+            answers = _write(session, taken, now_ms=now_ms, limits=limits, positions=positions)
         except IntegrityError as error:
             if is_duplicate(error):
                 raise Again from error
@@ -164,25 +185,42 @@ def _replayed(earlier: Stored, keyed: Keyed) -> Outcome:
     return Accepted(answer=stored.answer, status=stored.status, replayed=True)
 
 
+def _drained(session: Session, fresh: Sequence[Submission]) -> dict[str, Outcome]:
+    closed = controls.draining(session)
+    return {
+        one.job_id: Draining(retry_after=DRAINING_SECONDS)
+        for one in fresh
+        if (QUEUE, one.lane.queue) in closed or (PROVIDER, one.provider) in closed
+    }
+
+
 def _taken(
-    session: Session, fresh: Sequence[Submission], outcomes: dict[str, Outcome], *, now_ms: int, waiting_max: int
+    session: Session,
+    fresh: Sequence[Submission],
+    outcomes: dict[str, Outcome],
+    *,
+    now_ms: int,
+    waiting: Mapping[tuple[str, str], int],
+    waiting_max: int,
 ) -> tuple[list[Submission], dict[str, Posted]]:
     if not fresh:
         return [], {}
-    waiting = Counter(dict(jobs_queries.waiting(session, user_ids=sorted({one.user_id for one in fresh}))))
+    waiting_of = Counter[str]()
+    for (user_id, _), count in waiting.items():
+        waiting_of[user_id] += count
     open_ = [one for one in fresh if _may_run(session, one, outcomes, now_ms=now_ms)]
     taken: list[Submission] = []
     accounts: dict[str, Posted] = {}
     while open_:
-        placed, full = _placed(open_, waiting=waiting, waiting_max=waiting_max)
+        placed, full = _placed(open_, waiting=waiting_of, waiting_max=waiting_max)
         paid, posted = _paid(session, placed, outcomes, now_ms=now_ms)
         taken += paid
         accounts |= posted
-        waiting.update(one.user_id for one in paid)
+        waiting_of.update(one.user_id for one in paid)
         # A place that its submission could not pay for goes to the user's next one.
-        open_ = [one for one in full if waiting[one.user_id] < waiting_max]
+        open_ = [one for one in full if waiting_of[one.user_id] < waiting_max]
         for one in full:
-            if waiting[one.user_id] >= waiting_max:
+            if waiting_of[one.user_id] >= waiting_max:
                 outcomes[one.job_id] = TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
     return taken, accounts
 
@@ -242,7 +280,12 @@ def _paid(
 
 
 def _write(
-    session: Session, fresh: Sequence[Submission], *, now_ms: int, limits: Limits, crowded: AbstractSet[str]
+    session: Session,
+    fresh: Sequence[Submission],
+    *,
+    now_ms: int,
+    limits: Limits,
+    positions: Mapping[str, int | None],
 ) -> dict[str, dict[str, Any]]:
     new = [
         NewJob(
@@ -260,10 +303,10 @@ def _write(
             input=one.input,
             config=one.config,
             retry_of=one.retry_of,
+            priority=one.priority,
         )
         for one in fresh
     ]
-    positions = _positions(session, new, crowded=crowded)
     jobs.create(session, new, now_ms=now_ms, republish_ms=limits.republish_ms)
     into_project.request(session, fresh, now_ms=now_ms)
     outbox.enqueue_many(session, [(RUN[one.kind], JobMessage(job_id=one.job_id)) for one in fresh], now_ms=now_ms)
@@ -273,20 +316,6 @@ def _write(
         session, [(one.keyed, ACCEPTED, answers[one.job_id]) for one in fresh if one.keyed], now_ms=now_ms
     )
     return answers
-
-
-def _positions(session: Session, new: Sequence[NewJob], *, crowded: AbstractSet[str]) -> dict[str, int | None]:
-    """How many jobs each new one will wait behind: those there already, and those before it in this group."""
-    positions: dict[str, int | None] = {}
-    for kind in {one.kind for one in new}:
-        mine = [one.id for one in new if one.kind == kind]
-        queue = queues.GENERATION[kind]
-        is_crowded = kind in crowded
-        ahead = None if is_crowded else jobs_queries.waiting_ahead(session, queue=queue, job_id=max(mine))
-        for place, job_id in enumerate(mine):
-            total = None if ahead is None else ahead + place
-            positions[job_id] = total if total is None or total <= jobs_queries.POSITION_MAX else None
-    return positions
 
 
 def _operation(one: Submission) -> oplog.Operation:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from atelier.contracts import outbox
-from atelier.contracts.messages import RUN, JobMessage
+from atelier.generation import taking
 from atelier.generation.settle import Settled, Settlement, settle
 from atelier.jobs import service as jobs
 from atelier.jobs import states
 from atelier.jobs.ending import Ending, end_attempts
+from atelier.jobs.picking import Later
 from atelier.jobs.queries import Overdue
 
 ABANDONED = states.ABANDONED
@@ -44,7 +44,7 @@ def republish(session: Session, overdue: Sequence[Overdue], *, now_ms: int, base
             wait_ms=states.republish_ms(base_ms=base_ms, publishes=one.publishes + 1),
         )
     ]
-    outbox.enqueue_many(session, [(RUN[one.kind], JobMessage(job_id=one.id)) for one in again], now_ms=now_ms)
+    taking.invite(session, [Later(queue=one.lane.queue, job_id=one.id) for one in again], now_ms=now_ms)
     return len(again)
 
 
@@ -70,7 +70,8 @@ def take_over(session: Session, one: Overdue, *, transfer_id: str, now_ms: int, 
     if not back:
         return None
     end_attempts(session, [(one.id, one.fence, ABANDONED)])
-    outbox.enqueue(session, RUN[one.kind], JobMessage(job_id=one.id), now_ms=now_ms)
+    taking.invite(session, [Later(queue=one.lane.queue, job_id=one.id)], now_ms=now_ms)
+    taking.offer(session, [(one.lane, one.id)], now_ms=now_ms)
     return Swept(state=states.PENDING, seq=seq, error_code=ABANDONED)
 
 

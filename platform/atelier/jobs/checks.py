@@ -10,6 +10,7 @@ job.shape       lease, owner and times are those that the state has; whoever swe
 job.lease       an abandoned job is taken over soon
 job.unpolled    a parked job is looked at when its time has come
 job.unclaimed   a waiting job is claimed, or published again
+job.lane        a waiting job has a lane, without which nobody finds it but by its own message
 job.overdue     a job ends soon after its deadline
 attempt.job     an attempt belongs to a job
 attempt.fence   … and was made under a fence that the job has had
@@ -19,6 +20,7 @@ from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, n
 
 from atelier.contracts import queues
 from atelier.jobs import states
+from atelier.jobs.lane_models import LANES
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel.clock import MINUTE_MS, db_now_ms
 from atelier.kernel.invariants import Family, Invariant, unless, within
@@ -33,6 +35,7 @@ FILES = '"key":"outputs/'
 _j = JOBS.alias("j")
 _a = ATTEMPTS.alias("a")
 _r = RESULTS.alias("r")
+_l = LANES.alias("l")
 _J = _j.c
 _completed = _J.state == states.COMPLETED
 
@@ -124,7 +127,7 @@ def _attempts() -> Family:
 def _alive() -> Family:
     now = db_now_ms()
     return Family(
-        rows=_j,
+        rows=_j.outerjoin(_l, and_(_l.c.queue == _J.queue, _l.c.user_id == _J.user_id, _l.c.provider == _J.provider)),
         subject=_J.id,
         facts=(
             _J.queue,
@@ -140,6 +143,7 @@ def _alive() -> Family:
             Invariant("job.lease", and_(_J.state == states.RUNNING, _J.lease_ms < now - ABANDONED_MS), "warning"),
             Invariant("job.unpolled", _J.poll_ms < now - UNPOLLED_MS, "warning"),
             Invariant("job.unclaimed", and_(_J.state == states.PENDING, _J.sweep_ms < now - UNCLAIMED_MS), "warning"),
+            Invariant("job.lane", and_(_J.state == states.PENDING, _l.c.queue.is_(None)), "warning"),
             Invariant("job.overdue", _J.deadline_ms < now - ABANDONED_MS, "warning"),
         ),
         where=and_(_J.queue.in_(list(queues.GENERATION.values())), _J.state.in_(states.ALIVE)),

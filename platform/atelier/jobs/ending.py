@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, String, bindparam, insert, select, tuple_, up
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
+from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel.clock import db_now_ms
 
@@ -40,10 +41,14 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Ids of jobs: ended `now`, or ended by this very ending `before`, in a transaction whose answer was lost."""
+    """Ids of jobs: ended `now`, or ended by this very ending `before`, in a transaction whose answer was lost.
+
+    `places` are those of them that ran until now, each with the lane that has a place more.
+    """
 
     now: frozenset[str]
     before: frozenset[str]
+    places: tuple[tuple[LaneKey, str], ...]
 
 
 def finish(session: Session, endings: Sequence[Ending]) -> Finished:
@@ -65,6 +70,7 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
     return Finished(
         now=frozenset(one.job_id for one in ended),
         before=frozenset(one.job_id for one in endings if _already(one, seen)),
+        places=tuple((seen[one.job_id].lane, one.job_id) for one in ended if one.from_state == states.RUNNING),
     )
 
 
@@ -98,16 +104,20 @@ class _Seen:
     state: str
     seq: int
     leased: bool
+    lane: LaneKey
 
 
 def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
     rows = session.connection().execute(
-        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms())
+        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider)
         .where(J.id.in_(sorted(one.job_id for one in endings)))
         .order_by(J.id)
         .with_for_update()
     )
-    return {row[0]: _Seen(row[1], row[2], row[3], row[4] is not None and row[4] >= row[5]) for row in rows}
+    return {
+        row[0]: _Seen(row[1], row[2], row[3], row[4] is not None and row[4] >= row[5], LaneKey(row[6], row[7], row[8]))
+        for row in rows
+    }
 
 
 def _still(one: Ending, seen: Mapping[str, _Seen]) -> bool:

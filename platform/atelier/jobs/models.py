@@ -20,6 +20,7 @@ class JobRow(Base):
     seq           the number of the job's last change of state: fence × 1 000 000 + n
     run_after_ms  not to be claimed before
     lease_ms      while running: until when the claim holds (database clock)
+    rank_ms       when it was submitted, less the head start of its priority: the least is the next of its lane
     sweep_ms      when the sweeper has to look: pending → publish again, running → take over; NULL once finished
     poll_ms       while parked: when to look whether what it waits for is done; a parked job has no lease
     held, used    credits held at submit and taken at the end
@@ -32,6 +33,7 @@ class JobRow(Base):
         Index("ix_jobs_queue_state", "queue", "state", "id"),
         Index("ix_jobs_sweep", "queue", "state", "sweep_ms"),
         Index("ix_jobs_poll", "provider", "poll_ms"),
+        Index("ix_jobs_lane", "provider", "state", "queue", "user_id", "rank_ms"),
         Index("ix_jobs_created", "created_ms"),
         Index("ix_jobs_finished", "finished_ms"),
         CheckConstraint("state IN ('pending', 'running', 'completed', 'failed', 'canceled')", name="state"),
@@ -58,6 +60,7 @@ class JobRow(Base):
     sweep_ms: Mapped[int | None] = mapped_column(Millis)
     poll_ms: Mapped[int | None] = mapped_column(Millis)
     publishes: Mapped[int] = mapped_column(Integer, server_default=ZERO)
+    rank_ms: Mapped[int] = mapped_column(Millis, server_default=ZERO)
     cancel_requested: Mapped[int] = mapped_column(Integer, server_default=ZERO)
     deadline_ms: Mapped[int] = mapped_column(Millis)
     held: Mapped[int] = mapped_column(Millis)

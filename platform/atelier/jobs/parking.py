@@ -221,4 +221,5 @@ _CLAIMED = (
     "config",
     "created_ms",
     "project_id",
+    "queue",
 )

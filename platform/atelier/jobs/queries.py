@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
+from atelier.jobs.lane_models import CONTROLS, DRAINING
+from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel import ids
 from atelier.kernel.clock import db_now_ms
@@ -27,6 +29,7 @@ class Snapshot:
     project_id: str | None
     kind: str
     queue: str
+    provider: str
     state: str
     seq: int
     attempts: int
@@ -53,6 +56,7 @@ _SNAPSHOT = (
     J.project_id,
     J.kind,
     J.queue,
+    J.provider,
     J.state,
     J.seq,
     J.attempts,
@@ -106,12 +110,14 @@ def page(session: Session, wanted: Filter, *, offset: int, limit: int) -> tuple[
     return found, session.connection().execute(select(func.count()).select_from(counted)).scalar_one()
 
 
-def waiting(session: Session, *, user_ids: Sequence[str]) -> Mapping[str, int]:
-    """How many pending jobs each of these users has."""
+def waiting(session: Session, *, user_ids: Sequence[str]) -> Mapping[tuple[str, str], int]:
+    """How many pending jobs each of these users has, by user and queue."""
     rows = session.connection().execute(
-        select(J.user_id, func.count()).where(J.user_id.in_(user_ids), J.state == states.PENDING).group_by(J.user_id)
+        select(J.user_id, J.queue, func.count())
+        .where(J.user_id.in_(user_ids), J.state == states.PENDING)
+        .group_by(J.user_id, J.queue)
     )
-    return {row[0]: row[1] for row in rows}
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 def waiting_ahead(session: Session, *, queue: str, job_id: str) -> int | None:
@@ -188,14 +194,23 @@ def stored(session: Session, *, job_id: str, user_id: str) -> Stored | None:
     return Stored(**dict(zip(_STORED_NAMES, row, strict=True))) if row else None
 
 
-def existing(session: Session, *, job_ids: Sequence[str]) -> tuple[set[str], int]:
-    """Which of the ids are jobs already, and the database's time in milliseconds, in one round trip."""
-    moment = select(db_now_ms().label("now")).subquery()
+class Moment(NamedTuple):
+    """Which ids are jobs already, the database's time in milliseconds, and whether anything accepts nothing new."""
+
+    job_ids: set[str]
+    now_ms: int
+    draining: bool
+
+
+def existing(session: Session, *, job_ids: Sequence[str]) -> Moment:
+    """What a group of submissions has to know at first, in one round trip."""
+    draining = select(func.count()).where(CONTROLS.c.state == DRAINING).scalar_subquery()
+    moment = select(db_now_ms().label("now"), draining.label("draining")).subquery()
     found = session.connection().execute(
-        select(moment.c.now, J.id).select_from(moment.outerjoin(JOBS, J.id.in_(job_ids)))
+        select(moment.c.now, moment.c.draining, J.id).select_from(moment.outerjoin(JOBS, J.id.in_(job_ids)))
     )
     rows = found.all()
-    return {row[1] for row in rows if row[1] is not None}, rows[0][0]
+    return Moment({row[2] for row in rows if row[2] is not None}, rows[0][0], bool(rows[0][1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +228,7 @@ class Overdue:
     publishes: int
     held: int
     past_deadline: bool
+    lane: LaneKey
 
 
 def overdue(session: Session, *, queue: str, state: str, limit: int) -> list[Overdue]:
@@ -231,6 +247,8 @@ def overdue(session: Session, *, queue: str, state: str, limit: int) -> list[Ove
             J.publishes,
             J.held,
             (J.deadline_ms <= now).label("past_deadline"),
+            J.queue,
+            J.provider,
         )
         .where(J.queue == queue, J.state == state, J.sweep_ms <= now)
         .order_by(J.sweep_ms)
@@ -249,6 +267,7 @@ def overdue(session: Session, *, queue: str, state: str, limit: int) -> list[Ove
             publishes=row[8],
             held=row[9],
             past_deadline=bool(row[10]),
+            lane=LaneKey(row[11], row[1], row[12]),
         )
         for row in rows
     ]

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from atelier.jobs import states
+from atelier.jobs import lanes, states
+from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS
 from atelier.kernel.clock import db_now_ms
 from atelier.kernel.database import matched
@@ -36,10 +37,14 @@ class NewJob:
     input: dict[str, Any]
     config: dict[str, Any]
     retry_of: str | None = None
+    priority: str = "normal"
 
 
 def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms: int) -> None:
-    """Insert pending jobs, due at once; the sweeper looks at them after `republish_ms`."""
+    """Insert pending jobs, due at once, and open their lanes; the sweeper looks at them after `republish_ms`.
+
+    Raises IntegrityError when a lane is made by another transaction meanwhile.
+    """
     rows = [
         {
             "id": one.id,
@@ -57,11 +62,13 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
             "input": one.input,
             "config": one.config,
             "retry_of": one.retry_of,
+            "rank_ms": states.rank_ms(created_ms=now_ms, priority=one.priority),
             "created_ms": now_ms,
         }
         for one in new
     ]
     session.connection().execute(insert(JOBS), rows)
+    lanes.open_for(session, [LaneKey(one.queue, one.user_id, one.provider) for one in new])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +92,12 @@ class Claimed:
     created_ms: int
     claimed_ms: int
     project_id: str | None = None
+    queue: str
+
+    @property
+    def lane(self) -> LaneKey:
+        """Where it waited."""
+        return LaneKey(self.queue, self.user_id, self.provider)
 
 
 _CLAIMED = (
@@ -105,6 +118,7 @@ _CLAIMED = (
     J.created_ms,
     J.lease_ms,
     J.project_id,
+    J.queue,
 )
 
 
@@ -131,8 +145,17 @@ def claim(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int
             (J.started_ms, func.coalesce(J.started_ms, now)),
         ),
     )
+    claimed = held_by(session, job_ids=job_ids, owner=owner, lease_ms=lease_ms)
+    # When none was taken now but some are ours, this claim was committed and not answered: it is begun already.
+    if taken:
+        _begin_attempts(session, claimed)
+    return claimed
+
+
+def held_by(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int) -> list[Claimed]:
+    """Those of the jobs that this owner has claimed."""
     rows = session.connection().execute(select(*_CLAIMED).where(J.id.in_(job_ids), J.owner == owner))
-    claimed = [
+    return [
         Claimed(
             id=row[0],
             user_id=row[1],
@@ -151,13 +174,10 @@ def claim(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int
             created_ms=row[14],
             claimed_ms=row[15] - lease_ms,
             project_id=row[16],
+            queue=row[17],
         )
         for row in rows
     ]
-    # When none was taken now but some are ours, this claim was committed and not answered: it is begun already.
-    if taken:
-        _begin_attempts(session, claimed)
-    return claimed
 
 
 def _begin_attempts(session: Session, claimed: Sequence[Claimed]) -> None:

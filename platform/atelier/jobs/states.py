@@ -49,3 +49,11 @@ def backoff_ms(*, base_ms: int, attempts: int, jitter: float) -> int:
 def republish_ms(*, base_ms: int, publishes: int) -> int:
     """Wait before an unclaimed job is published again: base × 2^publishes, ten minutes at most."""
     return min(REPUBLISH_MAX_MS, base_ms << min(publishes, 20))
+
+
+HEAD_STARTS_MS = {"high": 600_000, "normal": 0, "low": -600_000}
+
+
+def rank_ms(*, created_ms: int, priority: str) -> int:
+    """A job's place in its lane, the least first: a priority is a head start, so that no job waits for ever."""
+    return created_ms - HEAD_STARTS_MS[priority]

@@ -8,6 +8,7 @@ from atelier.catalog import search_models as search
 from atelier.contracts import client_log, idempotency, oplog, outbox
 from atelier.files import models as files
 from atelier.generation import models as generation
+from atelier.jobs import lane_models as lanes
 from atelier.jobs import models as jobs
 from atelier.ledger import models as ledger
 from atelier.mail import models as mail
@@ -26,6 +27,7 @@ ALL = (
     generation,
     idempotency,
     jobs,
+    lanes,
     ledger,
     mail,
     notifications,

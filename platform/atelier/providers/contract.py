@@ -22,6 +22,8 @@ class ProviderUnavailable(Transient):
     """The provider could not serve now (network, 5xx, rate limit): the job is tried again later."""
 
     code: ClassVar[str] = "PROVIDER_UNAVAILABLE"
+    blames_provider: ClassVar[bool] = True
+    """Whether it says something about the provider, and not about this request alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The echo provider: gives the prompt back, as slowly and as unreliably as asked. For tests and benchmarks."""
 
+from typing import ClassVar
+
 from atelier.providers.contract import (
     GenerationRequest,
     GenerationResult,
@@ -14,6 +16,12 @@ from atelier.providers.schemas import ECHO
 INPUT_SCHEMA = ECHO.input
 CONFIG_SCHEMA = ECHO.config
 DEFAULT_CONFIG = ECHO.defaults
+
+
+class AskedToFail(ProviderUnavailable):
+    """Nothing is wrong with the provider: the request wants it so."""
+
+    blames_provider: ClassVar[bool] = False
 
 
 class Echo:
@@ -42,4 +50,4 @@ def _fail_if_asked(request: GenerationRequest, parameters: Parameters) -> None:
         return
     if kind == "permanent":
         raise ProviderRejected("asked to fail for good")
-    raise ProviderUnavailable("asked to fail this time")
+    raise AskedToFail("asked to fail this time")

@@ -1,0 +1,325 @@
+"""Which jobs are next: round robin between users, by rank within a lane, as far as limits allow.
+
+Whoever has been served least lately is next, so that a user with thousands of waiting jobs delays another by one job.
+What is looked at doesn't grow with the backlog: as many lanes as there are places, and the front of each.
+
+1. Which lanes come into question: the first open ones of each provider, and those of the jobs that were asked for.
+2. They are locked; then the front of each is read, and how many jobs its user has running.
+3. Places are dealt out, one per lane and round. Lanes without due jobs are closed, and so are those of users who have
+   as many running as may be; what could not be dealt out is owed by what held it back.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sqlalchemy import ScalarSelect, Select, and_, func, select, union_all
+from sqlalchemy.orm import Session
+
+from atelier.jobs import controls, lanes, states
+from atelier.jobs.controls import Control
+from atelier.jobs.lane_models import LANES, PAUSED, PROVIDER, QUEUE
+from atelier.jobs.lanes import Lane, LaneKey
+from atelier.jobs.models import JOBS
+from atelier.kernel.clock import db_now_ms
+
+J = JOBS.c
+L = LANES.c
+ROUNDS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """An invitation to send: for this job's queue, after `wait_ms`."""
+
+    queue: str
+    job_id: str
+    wait_ms: int = 0
+
+
+@dataclass(slots=True)
+class Picked:
+    """Ids of the jobs to claim, invitations to send, and the providers that have failed lately."""
+
+    job_ids: list[str] = field(default_factory=list[str])
+    later: list[Later] = field(default_factory=list[Later])
+    doubted: frozenset[str] = frozenset()
+
+
+class _Asked(NamedTuple):
+    id: str
+    lane: LaneKey
+    due: bool
+    abandoned: bool
+    now_ms: int
+
+
+class _Front(NamedTuple):
+    running: int
+    first: str | None
+    second: str | None
+
+
+def pick(session: Session, *, asked: Sequence[str], places: int, window: int, providers: Iterable[str]) -> Picked:
+    """The jobs to run in the places that these messages stand for, one each, and `places` at most.
+
+    `window` is how many jobs of a user may run in a queue; `providers` are those whose lanes are looked at.
+    """
+    found = _asked(session, asked)
+    picked = Picked([one.id for one in found if one.abandoned][:places])
+    rest: dict[str, list[_Asked]] = {}
+    for one in found:
+        if one.id not in picked.job_ids and len(picked.job_ids) + sum(map(len, rest.values())) < places:
+            rest.setdefault(one.lane.queue, []).append(one)
+    if rest:
+        known = controls.standing(session)
+        picked.doubted = frozenset(name for (kind, name), one in known.items() if kind == PROVIDER and one.failures)
+        for queue, messages in rest.items():
+            _Round(session, queue, messages, window=window, providers=frozenset(providers)).deal(known, picked)
+    return picked
+
+
+def _asked(session: Session, job_ids: Sequence[str]) -> list[_Asked]:
+    now = db_now_ms()
+    rows = session.connection().execute(
+        select(
+            J.id,
+            J.queue,
+            J.user_id,
+            J.provider,
+            and_(J.state == states.PENDING, J.run_after_ms <= now),
+            and_(J.state == states.RUNNING, J.lease_ms < now),
+            now,
+        ).where(J.id.in_(job_ids))
+    )
+    return [_Asked(row[0], LaneKey(row[1], row[2], row[3]), bool(row[4]), bool(row[5]), row[6]) for row in rows]
+
+
+class _Round:
+    """The deal of one queue's places."""
+
+    def __init__(
+        self, session: Session, queue: str, messages: Sequence[_Asked], *, window: int, providers: frozenset[str]
+    ) -> None:
+        self._session = session
+        self._queue = queue
+        self._window = window
+        self._now_ms = messages[0].now_ms
+        self._message = messages[0].id
+        self._due = {one.lane for one in messages if one.due}
+        self._providers = providers | {lane.provider for lane in self._due}
+        self._places = len(messages)
+        self._rooms: dict[str, int] = {}
+        self._dealt: dict[LaneKey, list[str]] = {}
+
+    def deal(self, known: Mapping[tuple[str, str], Control], picked: Picked) -> None:
+        """Deal out the places."""
+        known = self._with_locks(known)
+        queue = known.get((QUEUE, self._queue))
+        if queue is not None and queue.room(running=0, now_ms=self._now_ms) == 0:
+            self._owe(queue, picked)
+            return
+        held_back = [known[PROVIDER, name] for name in sorted(self._providers) if (PROVIDER, name) in known]
+        self._count(held_back)
+        self._reopen(held_back, picked)
+        candidates = self._candidates()
+        self._deal(candidates)
+        picked.job_ids += [job_id for job_ids in self._dealt.values() for job_id in job_ids]
+        looked_at = {lane.key.provider for lane in candidates}
+        for control in held_back:
+            self._go_on(control, picked, looked_at=looked_at)
+
+    def _with_locks(self, known: Mapping[tuple[str, str], Control]) -> Mapping[tuple[str, str], Control]:
+        """The same; controls that count are locked, and as they are now."""
+        mine = {(PROVIDER, name) for name in self._providers} & known.keys()
+        counted = [key for key in mine if known[key].is_counted or known[key].closed_ms or known[key].state == PAUSED]
+        return {**known, **controls.standing(self._session, lock=counted)} if counted else known
+
+    def _count(self, held_back: Sequence[Control]) -> None:
+        counted = [one.name for one in held_back if one.in_flight_max is not None or one.is_suspect]
+        running = controls.running(self._session, providers=counted) if counted else {}
+        for one in held_back:
+            self._rooms[one.name] = one.room(running=running.get(one.name, 0), now_ms=self._now_ms)
+
+    def _reopen(self, held_back: Sequence[Control], picked: Picked) -> None:
+        """Whoever finds that a provider's time of rest is over sends for those who were turned away in it."""
+        for one in held_back:
+            if 0 < one.closed_ms <= self._now_ms:
+                controls.change(self._session, PROVIDER, one.name, closed_ms=0, closed_code=None)
+                if one.owed and not one.is_suspect:
+                    waiting = controls.invitations(self._session, kind=PROVIDER, name=one.name, window=self._window)
+                    picked.later += [Later(queue=queue, job_id=job_id) for queue, job_id in waiting]
+
+    def _go_on(self, control: Control, picked: Picked, *, looked_at: Collection[str]) -> None:
+        """What is owed because of this provider, now that jobs of it were dealt out, or could not be."""
+        count = sum(len(job_ids) for lane, job_ids in self._dealt.items() if lane.provider == control.name)
+        control = controls.started(self._session, control, count=count, now_ms=self._now_ms)
+        if self._places and not self._rooms[control.name]:
+            self._owe(control, picked)
+        elif count and control.owed and control.per_minute is not None:
+            # No end of a job makes room for the next: whoever starts one sends for it.
+            again_ms = control.open_again_ms(self._now_ms) or self._now_ms
+            picked.later.append(Later(queue=self._queue, job_id=self._message, wait_ms=again_ms - self._now_ms))
+        elif control.owed and self._rooms[control.name] and control.name not in looked_at:
+            controls.change(self._session, PROVIDER, control.name, owed=0)
+
+    def _owe(self, control: Control, picked: Picked) -> None:
+        """Invitations are dropped because of this control: one is sent for when it opens by itself."""
+        again_ms = control.open_again_ms(self._now_ms)
+        changed: dict[str, int] = {} if control.owed else {"owed": 1}
+        if again_ms is not None and not self._now_ms < control.invited_ms <= again_ms:
+            changed["invited_ms"] = again_ms
+            picked.later.append(Later(queue=self._queue, job_id=self._message, wait_ms=again_ms - self._now_ms))
+        if changed:
+            controls.change(self._session, control.kind, control.name, **changed)
+
+    def _candidates(self) -> list[Lane]:
+        open_ = [name for name in sorted(self._providers) if self._rooms.get(name, 1) > 0]
+        first = _first(self._session, queue=self._queue, providers=open_, limit=self._places) if open_ else []
+        wanted = {*first, *(lane for lane in self._due if lane.provider in open_)}
+        if not wanted:
+            return []
+        locked = lanes.lock(self._session, wanted)
+        found = [locked.get(key, Lane(key, 0, open=True, owed=False, held_back=False)) for key in wanted]
+        return sorted(found, key=lambda lane: (lane.turn_ms, lane.key))
+
+    def _deal(self, candidates: Sequence[Lane]) -> None:
+        if not candidates:
+            return
+        fronts = _fronts(self._session, [lane.key for lane in candidates])
+        users = Counter({key.user_id: front.running for key, front in fronts.items()})
+        more: list[LaneKey] = []
+        empty: list[LaneKey] = []
+        for lane in candidates:
+            front = fronts.get(lane.key)
+            first, second = (front.first, front.second) if front else (None, None)
+            given = first is not None and self._give(lane.key, first, users)
+            if second is not None:
+                more.append(lane.key)
+            elif given or first is None:
+                empty.append(lane.key)
+        for _ in range(ROUNDS_MAX):
+            if not self._places or not more:
+                break
+            more = self._more(more, users)
+        self._write(candidates, empty, users)
+
+    def _give(self, key: LaneKey, job_id: str, users: Counter[str]) -> bool:
+        if not self._places or users[key.user_id] >= self._window or self._rooms.get(key.provider, 1) < 1:
+            return False
+        self._dealt.setdefault(key, []).append(job_id)
+        self._places -= 1
+        users[key.user_id] += 1
+        if key.provider in self._rooms:
+            self._rooms[key.provider] -= 1
+        return True
+
+    def _more(self, more: Sequence[LaneKey], users: Counter[str]) -> list[LaneKey]:
+        """Another round: each lane gets as many as make the round fair. Those that may have still more."""
+        share = -(-self._places // len(more))
+        left: list[LaneKey] = []
+        for key in more:
+            taken = self._dealt.get(key, [])
+            wanted = min(share, self._places, self._window - users[key.user_id], self._rooms.get(key.provider, share))
+            if wanted < 1:
+                continue
+            job_ids = _next(self._session, key, beside=taken, limit=wanted)
+            given = sum(self._give(key, job_id, users) for job_id in job_ids)
+            if given == wanted:
+                left.append(key)
+        return left
+
+    def _write(self, candidates: Sequence[Lane], empty: Sequence[LaneKey], users: Counter[str]) -> None:
+        full = {lane.key for lane in candidates if users[lane.key.user_id] >= self._window} - set(empty)
+        served = set(self._dealt)
+        alike: dict[tuple[bool, str], list[LaneKey]] = {}
+        for lane in candidates:
+            what = "empty" if lane.key in empty else "full" if lane.key in full else "open"
+            if lane.key in served or what != "open" or not lane.open:
+                alike.setdefault((lane.key in served, what), []).append(lane.key)
+        for (was_served, what), keys in sorted(alike.items()):
+            values = {"turn_ms": self._now_ms} if was_served else {}
+            lanes.change(self._session, sorted(keys), **values, **_VALUES[what])
+
+
+_VALUES: Mapping[str, Mapping[str, int]] = {
+    "empty": {"open": 0, "owed": 0},
+    "full": {"open": 0, "owed": 1},
+    "open": {"open": 1},
+}
+
+
+def _first(session: Session, *, queue: str, providers: Sequence[str], limit: int) -> list[LaneKey]:
+    """The open lanes of a queue that were served least lately, `limit` at most of each provider."""
+    parts = [_first_of(queue, provider, limit) for provider in providers]
+    rows = session.connection().execute(union_all(*parts) if len(parts) > 1 else parts[0]).all()
+    ordered = sorted(rows, key=lambda row: (row.turn_ms, row.user_id))
+    return [LaneKey(queue, row.user_id, row.provider) for row in ordered[:limit]]
+
+
+def _first_of(queue: str, provider: str, limit: int) -> Select[tuple[str, str, int]]:
+    first = (
+        select(L.user_id, L.provider, L.turn_ms)
+        .where(L.queue == queue, L.open == 1, L.provider == provider)
+        .order_by(L.turn_ms, L.user_id)
+        .limit(limit)
+        .subquery()
+    )
+    return select(first)
+
+
+def _fronts(session: Session, keys: Sequence[LaneKey]) -> dict[LaneKey, _Front]:
+    """The first two due jobs of each lane, and how many jobs its user has running in the queue."""
+    queue = keys[0].queue
+    rows = session.connection().execute(
+        select(L.user_id, L.provider, _AT_WORK, _FIRST, _SECOND).where(
+            L.queue == queue, L.user_id.in_(sorted({key.user_id for key in keys}))
+        )
+    )
+    return {LaneKey(queue, row[0], row[1]): _Front(row[2], row[3], row[4]) for row in rows}
+
+
+def _nth(offset: int) -> ScalarSelect[str]:
+    return (
+        select(J.id)
+        .where(
+            J.provider == L.provider,
+            J.state == states.PENDING,
+            J.queue == L.queue,
+            J.user_id == L.user_id,
+            J.run_after_ms <= db_now_ms(),
+        )
+        .order_by(J.rank_ms, J.id)
+        .limit(1)
+        .offset(offset)
+        .correlate(LANES)
+        .scalar_subquery()
+    )
+
+
+_FIRST, _SECOND = _nth(0), _nth(1)
+_AT_WORK = (
+    select(func.count())
+    .select_from(JOBS)
+    .where(J.user_id == L.user_id, J.state == states.RUNNING, J.queue == L.queue)
+    .correlate(LANES)
+    .scalar_subquery()
+)
+
+
+def _next(session: Session, key: LaneKey, *, beside: Sequence[str], limit: int) -> list[str]:
+    rows = session.connection().execute(
+        select(J.id)
+        .where(
+            J.provider == key.provider,
+            J.state == states.PENDING,
+            J.queue == key.queue,
+            J.user_id == key.user_id,
+            J.run_after_ms <= db_now_ms(),
+            J.id.not_in(beside),
+        )
+        .order_by(J.rank_ms, J.id)
+        .limit(limit)
+    )
+    return list(rows.scalars())
