@@ -17,6 +17,7 @@ from web.handlers import (
     agents,
     auth,
     authoring,
+    callbacks,
     credits,  # noqa: A004 - the resource's name
     earnings,
     events,
@@ -60,6 +61,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS,
     *earnings.ENDPOINTS,
     *webhooks.ENDPOINTS,
+    *callbacks.ENDPOINTS,
     *admin_users.ENDPOINTS,
     *admin_agents.ENDPOINTS,
     *admin_categories.ENDPOINTS,

@@ -47,6 +47,7 @@ WITHOUT_KEY = {
     "/api/admin/packages/{packageId}/retire": REFUSED,
     "/api/admin/payments/cases/{caseId}/resolve": REFUSED,
     "/api/admin/payments/statements/{statementId}/rerun": SAME_END,
+    "/api/providers/{name}/callback/{attemptKey}": SAME_END,
     "/api/payments/webhooks/alipay": NAMED,
     "/api/payments/webhooks/wechat": NAMED,
     "/api/payments/orders/{orderId}/cancel": SAME_END,

@@ -25,7 +25,6 @@ from atelier.providers.later import Absent, Accepted, LaterProvider, Rejected, S
 
 PARK_TRIES = 30
 WAIT_SECONDS_MAX = 2.0
-RESOLVE_SECONDS = 1.0
 log = logs.get(__name__)
 
 
@@ -72,7 +71,7 @@ class Submitter:
             raise submitted.failure
         if isinstance(submitted, Unknown):
             log.warning("later.unknown", reason=submitted.reason)
-            return _unknown()
+            return _unknown(provider)
         return _accepted(provider, submitted)
 
     def park(self, attempt: Attempt, parked: Parked) -> None:
@@ -103,7 +102,7 @@ class Submitter:
         if isinstance(found, Absent) and provider.keyed:
             # Should the earlier request still arrive, the provider refuses one of the two.
             return None
-        return _unknown()
+        return _unknown(provider)
 
     def _note(self, attempt: Attempt, submitted: str) -> None:
         claimed = attempt.claimed
@@ -132,5 +131,5 @@ def _accepted(provider: LaterProvider, accepted: Accepted) -> Parked:
     return Parked(submitted=upstream.ACCEPTED, upstream_id=accepted.upstream_id, wait_ms=wait_ms)
 
 
-def _unknown() -> Parked:
-    return Parked(submitted=upstream.UNKNOWN, upstream_id=None, wait_ms=int(RESOLVE_SECONDS * SECOND_MS))
+def _unknown(provider: LaterProvider) -> Parked:
+    return Parked(submitted=upstream.UNKNOWN, upstream_id=None, wait_ms=int(provider.pace.least * SECOND_MS))

@@ -20,7 +20,8 @@ from atelier.providers.later import Status, TaskLost
 ENDING_MAX = 2_000
 KNOWN_MAX = 50_000
 IDLE_SECONDS = 0.25
-LOOK_SECONDS_MIN = 0.01
+LOOKS_IN_LEAST = 4
+"""Jobs that are due within a part of the shortest wait are looked at together: a call costs more than they wait."""
 AWAY_SECONDS_MAX = 60.0
 log = logs.get(__name__)
 
@@ -175,7 +176,8 @@ class Watch:
             return IDLE_SECONDS if self._ending else None
         if time.monotonic() < self._away_until:
             return IDLE_SECONDS
-        return max(LOOK_SECONDS_MIN, min(IDLE_SECONDS, next_ms / SECOND_MS))
+        pause = min(IDLE_SECONDS, self._provider.pace.least / LOOKS_IN_LEAST)
+        return max(pause, min(IDLE_SECONDS, next_ms / SECOND_MS))
 
     def _wait_ms(self, one: Due) -> int:
         if one.upstream_id is None:

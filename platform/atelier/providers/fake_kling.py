@@ -5,6 +5,7 @@ generations each key has cost, and misbehaves as its faults say. `restart` is wh
 """
 
 import json
+import math
 import random
 import threading
 import time
@@ -29,7 +30,7 @@ class Faults:
     """How often, from 0 to 1, a call is met with each fault. Change it while the server runs.
 
     unanswered   a request is taken, and the connection closed without an answer
-    late         the connection is closed, and the request taken only `late_seconds` later
+    late         the connection is closed, and the request taken only `late_seconds` later, or by `deliver`
     broken       a request is not taken, and answered by 500, as one that is taken is when unlucky (`unsure`)
     full         a request is refused because too many tasks run
     failing      a task that is taken fails in the end
@@ -119,6 +120,7 @@ class FakeKling:
         self.seconds = seconds
         self.dice = random.Random(seed)  # noqa: S311 - faults are no secret
         self.guard = threading.RLock()
+        self._delayed: list[dict[str, Any]] = []
         self._caller = Caller(webhook_secret)
         self._port = 0
         self._open()
@@ -175,9 +177,18 @@ class FakeKling:
 
     def take_later(self, body: dict[str, Any]) -> None:
         """Begin a task after a while, though its sender was told nothing."""
+        if self.faults.late_seconds == math.inf:
+            self._delayed.append(body)
+            return
         timer = threading.Timer(self.faults.late_seconds, self.take, args=(body,))
         timer.daemon = True
         timer.start()
+
+    def deliver(self) -> None:
+        """Take the requests that are late without a time of their own."""
+        delayed, self._delayed = self._delayed, []
+        for body in delayed:
+            self.take(body)
 
     def _open(self) -> None:
         self._server = _Server(("127.0.0.1", self._port), _Handler)

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -122,8 +122,8 @@ class Kling:
 
     def _page(self, number: int) -> list[Any]:
         answer = self._asked(f"{PATH}?pageNum={number}&pageSize={PAGE}")
-        tasks = cast("list[Any]", answer.data) if isinstance(answer.data, list) else None
-        if not answer.good or tasks is None:
+        tasks = answers.tasks(answer.data) if answer.good else None
+        if tasks is None:
             raise _unavailable(answer)
         return tasks
 

@@ -1,7 +1,7 @@
 """What Kling's answers mean for us. Its own sentences are left out of ours: they may hold anything."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -70,6 +70,11 @@ def failure(answer: Answer) -> Failure:
     if code in NOT_FOUND or answer.status == 404:
         return ModelMissing(message)
     return ProviderRejected(message) if 400 <= answer.status < 500 else ProviderUnavailable(message)
+
+
+def tasks(data: Any) -> list[Any] | None:
+    """The tasks of a page, None for what is no page."""
+    return [*cast("Iterable[Any]", data)] if isinstance(data, list) else None
 
 
 def task_id(data: Any) -> str | None:
