@@ -96,6 +96,10 @@ STATUSES: Mapping[str, int] = {
     "JOB_FINISHED": 409,
     "JOB_NOT_FINISHED": 409,
     "JOB_NOT_FAILED": 409,
+    "JOB_REPLAYED": 409,
+    "JOB_TOO_OLD": 409,
+    "LETTER_NOT_OPEN": 409,
+    "USER_DISABLED": 409,
     "LEASE_LOST": 409,
 }
 
