@@ -18,6 +18,7 @@ from tasks import (
     refunds,
     runtime,
     search,
+    webhooks,
     workshop,
 )
 
@@ -28,6 +29,7 @@ for contract in messages.RUN.values():
 bind(CELERY, messages.PROVIDERS_POLL, generation.poll)
 bind(CELERY, messages.MAIL_SEND, mail.send)
 bind(CELERY, messages.NOTIFICATIONS_DELIVER, notifications.deliver)
+bind(CELERY, messages.WEBHOOKS_DELIVER, webhooks.deliver)
 bind(CELERY, messages.FILES_CHECK, files.check)
 bind(CELERY, messages.FILES_REMOVE, files.remove)
 bind(CELERY, messages.FILES_COLLECT, files.collect)

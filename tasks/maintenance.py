@@ -2,6 +2,7 @@
 
 from atelier.contracts import queues
 from atelier.contracts.messages import Tick
+from atelier.correspondence import webhook_secrets
 from atelier.dispatch.depth import BrokerUnavailable, depths
 from atelier.generation import doctor, retention, verdicts
 from atelier.kernel import logs
@@ -10,6 +11,7 @@ from atelier.mail import queue
 from atelier.notifications import service as notifications
 from atelier.orders import refunds, resolutions
 from atelier.payments import inbox
+from atelier.webhooks import events as webhooks
 from tasks import refunds as refund_tasks
 from tasks import runtime
 from tasks.alone import alone
@@ -20,6 +22,7 @@ REQUEUES = (
     inbox.requeue_overdue,
     refunds.requeue_overdue,
     resolutions.requeue_overdue,
+    webhooks.requeue_overdue,
 )
 log = logs.get(__name__)
 
@@ -57,5 +60,6 @@ def _check() -> None:
 
 
 def prune(_tick: Tick) -> None:
-    """Delete what has outlived its use."""
+    """Delete what has outlived its use, and seal anew what a key seals that is going."""
+    webhook_secrets.seal_again(runtime.get().database, keyring=runtime.get().settings.keyring)
     retention.prune(runtime.get().database, operations_kept_days=runtime.get().settings.operations_kept_days)

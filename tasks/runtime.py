@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from atelier.callouts.poster import Poster
+from atelier.correspondence.webhooks import Deliverer
 from atelier.dispatch import broker
 from atelier.dispatch.broker import Application
 from atelier.files.intake import Intake
@@ -19,7 +21,7 @@ from atelier.kernel import settings as settings_module
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from atelier.live.publisher import Publisher
-from atelier.mail import mailers
+from atelier.mail import links, mailers
 from atelier.mail.mailers import Mailer
 from atelier.providers import offers
 from atelier.providers.kling.account import Account
@@ -42,6 +44,7 @@ class Runtime:
     poller: Poller
     sweeper: Sweeper
     mailer: Mailer
+    deliverer: Deliverer
     gateways: Mapping[str, Gateway]
 
 
@@ -128,5 +131,13 @@ def _made() -> Runtime:
         poller=Poller(tools, later),
         sweeper=sweeper,
         mailer=mailers.choose(chosen),
+        deliverer=Deliverer(
+            database=database,
+            publisher=publisher,
+            poster=Poster(loopback=chosen.webhook_loopback),
+            keyring=chosen.keyring,
+            address=links.own(chosen),
+            calls_max=chosen.slots_text // 4,
+        ),
         gateways=choose.gateways_of(chosen),
     )

@@ -71,7 +71,9 @@ def make_app(
         webhooks.install(application)
         views.install(application)
     application[REQUESTS] = requests
-    application[PAGES] = Pages(lambda: openapi.build(endpoints, tags=routes.TAGS, server=settings.public_url))
+    application[PAGES] = Pages(
+        lambda: openapi.build(endpoints, tags=routes.TAGS, server=settings.public_url, webhooks=routes.WEBHOOKS)
+    )
     for gate in gates:
         _route(application, gate)
     application.router.add_route(hdrs.METH_ANY, r"/{rest:[\s\S]*}", nowhere.enter)  # Line ends may be in a path.

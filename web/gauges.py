@@ -106,6 +106,8 @@ def _database(gauges: Gauges) -> Iterator[Metric]:
         "atelier_outbox_lag_seconds": ("Age of the oldest message that is due", gauges.outbox_lag),
         "atelier_mail_backlog": ("E-mails that are not sent yet", gauges.mail_backlog),
         "atelier_notifications_undelivered": ("Notifications that nobody was told of yet", gauges.undelivered),
+        "atelier_webhooks_waiting": ("Events of outgoing webhooks that wait", gauges.webhooks_waiting),
+        "atelier_webhooks_disabled": ("Endpoints turned off for their failures", gauges.webhooks_disabled),
         "atelier_payments_unsettled": ("Messages of gateways that are not settled", gauges.unsettled),
         "atelier_payments_uncompared_days": ("Days whose bills are not compared yet", gauges.uncompared),
         "atelier_payments_differences": ("Differences with bills that wait for a person", gauges.differences),
@@ -124,7 +126,10 @@ def _workers(counts: Sequence[Count]) -> Iterator[Metric]:
     checks = CounterMetricFamily(
         "atelier_upload_checks", "Direct uploads that were looked at", labels=["outcome", "reason"]
     )
-    families = {counters.ENDED: ended, counters.CALLS: calls, counters.CHECKED: checks}
+    hooked = CounterMetricFamily(
+        "atelier_webhook_attempts", "Attempts at outgoing webhooks", labels=["outcome", "reason"]
+    )
+    families = {counters.ENDED: ended, counters.CALLS: calls, counters.CHECKED: checks, counters.HOOKED: hooked}
     for one in counts:
         if family := families.get(one.counter):
             family.add_metric(one.labels, one.value)

@@ -118,12 +118,16 @@ CODES: Mapping[str, Sentence] = {
     "JOB_FINISHED": Sentence("任务已结束", "The job has ended already"),
     "JOB_NOT_FINISHED": Sentence("任务尚未完成", "The job has not ended yet"),
     "JOB_NOT_FAILED": Sentence("只有失败或已取消的任务可以重试", "Only a failed or canceled job can be tried again"),
-    "JOB_REPLAYED": Sentence("该任务已重新执行过", "This job was tried again already"),
-    "JOB_TOO_OLD": Sentence("任务时间过久，不能重放", "This job ended too long ago to be replayed"),
-    "LETTER_NOT_OPEN": Sentence("该死信已处理", "This dead letter was dealt with already"),
-    "USER_DISABLED": Sentence("该用户已被停用", "This job's user may not spend anything"),
     "LEASE_LOST": Sentence("任务已由其他进程接管", "Another worker has taken over this job"),
     "DEADLINE_EXCEEDED": Sentence("任务已超过截止时间", "The job did not finish before its deadline"),
+    # Outgoing webhooks.
+    "WEBHOOK_NOT_FOUND": Sentence("Webhook不存在", "There is no such webhook"),
+    "WEBHOOK_EVENT_NOT_FOUND": Sentence("投递事件不存在", "There is no such event"),
+    "WEBHOOK_LIMIT": Sentence("Webhook 数量已达上限", "You have as many webhooks as are allowed"),
+    "WEBHOOK_DISABLED": Sentence("Webhook 已停用，请先启用", "This webhook is off, turn it on first"),
+    "TOO_MANY_WEBHOOK_EVENTS": Sentence(
+        "等待投递的事件过多，请稍后再试", "Too many events wait to be sent, try again later"
+    ),
     # What a job may fail with.
     "WORKER_LOST": Sentence("执行任务的进程多次中断", "The workers that ran this job were lost"),
     "PROVIDER_UNKNOWN": Sentence("生成服务未安装", "This provider is not installed here"),
@@ -191,6 +195,10 @@ FIELDS: Mapping[str, Sentence] = {
     "datetime_parsing": Sentence("应为 RFC 3339 时间", "This must be a time in RFC 3339 form"),
     "email": Sentence("邮箱格式不正确", "This is not an e-mail address"),
     "url": Sentence("网址格式不正确", "This is not an acceptable URL"),
+    "url_scheme": Sentence("必须是 https 网址", "This must be an https address"),
+    "url_userinfo": Sentence("网址不能包含用户名或密码", "This must not hold a user name or a password"),
+    "url_port": Sentence("只允许 443 或 8443 端口", "Only the ports 443 and 8443 are possible"),
+    "url_host": Sentence("必须是公网可访问的主机", "This must be a host on the public internet, in its plain form"),
     "body_broken": Sentence("请求内容不完整", "The body did not arrive whole"),
     "file_empty": Sentence("文件为空", "This file is empty"),
     "file_incomplete": Sentence("文件大小与声明不符", "This file does not have the size that was announced"),

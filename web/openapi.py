@@ -11,7 +11,7 @@ from web import messages, openapi_headers, problems
 from web.problems import Problem
 from web.reading import ANYTHING
 from web.routing import Endpoint
-from web.schemas.model import Query
+from web.schemas.model import Answer, Query
 
 Json = dict[str, Any]
 Mode = Literal["validation", "serialization"]
@@ -33,9 +33,16 @@ sent again after `Retry-After`.
 """
 
 
-def build(endpoints: Sequence[Endpoint], *, tags: Mapping[str, tuple[str, str]], server: str) -> Json:
-    """The document as plain JSON values."""
-    schemas, components = _schemas(endpoints)
+def build(
+    endpoints: Sequence[Endpoint],
+    *,
+    tags: Mapping[str, tuple[str, str]],
+    server: str,
+    webhooks: Mapping[str, tuple[tuple[str, str], type[Answer]]] | None = None,
+) -> Json:
+    """The document as plain JSON values. `webhooks` are what we send: summaries and bodies by name."""
+    sent = webhooks or {}
+    schemas, components = _schemas(endpoints, [model for _, model in sent.values()])
     paths: dict[str, Json] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, schemas, components)
@@ -46,6 +53,7 @@ def build(endpoints: Sequence[Endpoint], *, tags: Mapping[str, tuple[str, str]],
         "servers": [{"url": server or "/"}],
         "tags": [{"name": name, "description": " · ".join(tags[name])} for name in tags if name in used],
         "paths": paths,
+        "webhooks": {name: _sent(*one, schemas) for name, one in sent.items()},
         "components": {
             "schemas": components,
             "examples": _examples(endpoints),
@@ -105,8 +113,9 @@ def codes(endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _schemas(endpoints: Iterable[Endpoint]) -> tuple[Schemas, Json]:
+def _schemas(endpoints: Iterable[Endpoint], sent: Iterable[type[Answer]]) -> tuple[Schemas, Json]:
     wanted: list[tuple[str, Mode, TypeAdapter[Any]]] = [(PROBLEM_KEY, "serialization", TypeAdapter(Problem))]
+    wanted += [(model.__name__, "serialization", TypeAdapter(model)) for model in sent]
     for endpoint in endpoints:
         name = endpoint.operation_id
         if endpoint.body:
@@ -147,6 +156,26 @@ def _operation(endpoint: Endpoint, schemas: Schemas, components: Json) -> Json:
         content: Json = {endpoint.accepts: {"schema": BODIES.get(endpoint.accepts, {"type": "object"})}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _sent(summary: tuple[str, str], model: type[Answer], schemas: Schemas) -> Json:
+    """What we send, and how it is to be answered."""
+    zh, en = summary
+    return {
+        "post": {
+            "summary": f"{zh} · {en}",
+            "parameters": openapi_headers.SIGNED,
+            "requestBody": {
+                "required": True,
+                "content": {"application/json": {"schema": schemas[model.__name__, "serialization"]}},
+            },
+            "responses": {
+                "2XX": {"description": "已收下，不再重发 · Taken, and not sent again"},
+                "410": {"description": "不再需要，停用该 Webhook · Not wanted any more: the webhook is turned off"},
+                "default": {"description": "稍后重发，最多十次 · Sent again later, ten times at most"},
+            },
+        }
+    }
 
 
 def _security(endpoint: Endpoint) -> list[Json]:

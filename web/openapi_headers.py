@@ -43,6 +43,15 @@ REQUEST: dict[str, Json] = {
         _taken("Prefer", "`wait=N`：最多等待 N 秒（≤60）· `wait=N`: wait up to N seconds (60 at most) for the result"),
     )
 }
+# Of what we send ourselves.
+SIGNED: list[Json] = [
+    _taken("webhook-id", "事件标识，重发时不变 · The event's id, the same in every attempt: an event is taken once"),
+    _taken("webhook-timestamp", "本次发送的 Unix 秒 · When this attempt was sent, in seconds since the epoch"),
+    _taken(
+        "webhook-signature",
+        "`v1,` + Base64(HMAC-SHA256(密钥, `id.timestamp.body`))，可有多个 · One or more of these, separated by blanks",
+    ),
+]
 RESPONSE: dict[str, Json] = {
     "X-Request-ID": _given("请求标识 · Names this request in the logs", required=True),
     "RateLimit": _given(

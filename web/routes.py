@@ -8,8 +8,6 @@ from web.handlers import (
     admin_analytics,
     admin_audit,
     admin_categories,
-    admin_dead_letters,
-    admin_jobs,
     admin_orders,
     admin_packages,
     admin_payment_cases,
@@ -37,9 +35,13 @@ from web.handlers import (
     reviews,
     service_logs,
     users,
+    webhook_endpoints,
+    webhook_events,
     webhooks,
 )
 from web.routing import Endpoint
+from web.schemas.model import Answer
+from web.schemas.webhook_events import JobEventBody, PingBody
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     *health.ENDPOINTS,
@@ -58,6 +60,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *generate.ENDPOINTS,
     *jobs.ENDPOINTS,
     *events.ENDPOINTS,
+    *webhook_endpoints.ENDPOINTS,
+    *webhook_events.ENDPOINTS,
     *credits.ENDPOINTS,
     *packages.ENDPOINTS,
     *orders.ENDPOINTS,
@@ -73,11 +77,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *admin_analytics.ENDPOINTS,
     *admin_audit.ENDPOINTS,
     *admin_statements.ENDPOINTS,
-    *admin_jobs.ENDPOINTS,
-    *admin_dead_letters.ENDPOINTS,
     *service_logs.ENDPOINTS,
     *docs_page.ENDPOINTS,
 )
+
+# What we send to the addresses that users name: summaries and bodies.
+WEBHOOKS: Mapping[str, tuple[tuple[str, str], type[Answer]]] = {
+    "job": (("任务结束", "A job has ended"), JobEventBody),
+    "webhook.ping": (("测试事件", "A test event"), PingBody),
+}
 
 TAGS: Mapping[str, tuple[str, str]] = {
     "auth": ("账户与登录", "Accounts and sign-in"),
@@ -88,6 +96,7 @@ TAGS: Mapping[str, tuple[str, str]] = {
     "files": ("文件", "Files"),
     "jobs": ("任务", "Jobs"),
     "events": ("实时事件", "Live events"),
+    "webhooks": ("Webhook", "Webhooks"),
     "credits": ("积分", "Credits"),
     "payments": ("支付", "Payments"),
     "service": ("积分服务接口", "The credits service's paths"),

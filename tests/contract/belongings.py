@@ -17,8 +17,10 @@ from atelier.orders.numbers import new_order_no
 from atelier.orders.seeding import OFFERED
 from atelier.orders.service import NewOrder
 from atelier.storage import stores
+from atelier.webhooks import by_hand, endpoints, signing
+from atelier.webhooks.endpoints import NewWebhook
 from tests.contract import attacks
-from tests.stack import Stack
+from tests.stack import KEYRING, Stack
 from web.schemas.agent_body import AgentBody
 
 KIND = "text/plain"
@@ -71,6 +73,15 @@ def notification(stack: Stack, user_id: str) -> str:
     notice = Notice(id=new_id(), user_id=user_id, kind="role_changed", data={"role": "user"})
     stack.database.transact(notifications.notify, notice, now_ms=clock.now_ms())
     return notice.id
+
+
+def webhook(stack: Stack, user_id: str) -> dict[str, str]:
+    """An endpoint of this user, and an event for it that waits."""
+    new, now = NewWebhook(id=new_id(), user_id=user_id, url="https://example.com/hook"), clock.now_ms()
+    sealed = signing.seal(KEYRING, signing.new_secret())
+    stack.database.transact(endpoints.create, new, sealed=sealed, endpoints_max=10, now_ms=now)
+    event = stack.database.transact(by_hand.ping, webhook_id=new.id, user_id=user_id, event_id=new_id(), now_ms=now)
+    return {"webhookId": new.id, "eventId": event.id}
 
 
 def case(stack: Stack) -> str:

@@ -162,6 +162,7 @@ def world(place: Place) -> Generator[World]:
             "caseId": belongings.case(stack),
             "statementId": belongings.statement(stack),
             **files[0],
+            **belongings.webhook(stack, attacker),
         },
         foreign={
             "jobId": foreign,
@@ -171,6 +172,7 @@ def world(place: Place) -> Generator[World]:
             **projects[1],
             "agentId": drafts[1],
             **files[1],
+            **belongings.webhook(stack, victim),
         },
     )
     stack.close()

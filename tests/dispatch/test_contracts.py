@@ -9,6 +9,7 @@ SENT_AGAIN = {
     **{contract.name: "generation.sweep, tests/generation/test_sweeper.py" for contract in messages.RUN.values()},
     messages.MAIL_SEND.name: "mail.queue.requeue_overdue, tests/mail/test_delivery.py",
     messages.NOTIFICATIONS_DELIVER.name: "notifications.service.requeue_overdue, tests/notifications/test_delivery.py",
+    messages.WEBHOOKS_DELIVER.name: "webhooks.events.requeue_overdue, tests/webhooks/test_events.py",
     messages.PAYMENTS_REFUND.name: "orders.refunds.requeue_overdue, tests/payments/test_repaying.py",
     messages.FILES_CHECK.name: "files.direct.requeue, tests/files/test_collecting.py",
     messages.FILES_REMOVE.name: "files.direct.requeue, tests/files/test_collecting.py",

@@ -28,6 +28,7 @@ from tests.generation.share_corruptions import SHARE_CORRUPTIONS
 from tests.jobs.lifecycle import Workshop
 from tests.marketplace.buying import a_wish
 from tests.payments.corruptions import PAYMENT_CORRUPTIONS, TWICE
+from tests.webhooks.corruptions import WEBHOOK_CORRUPTIONS
 from tests.workshop.corruptions import PROJECT_CORRUPTIONS
 
 PRICE = 5
@@ -160,6 +161,7 @@ class TestCorruptions:
         tried |= {check for _, _, named in UNGUARDED.values() for check in named}
         tried |= {check for _, named in PROJECT_CORRUPTIONS.values() for check in named}
         tried |= {check for _, named in PAYMENT_CORRUPTIONS.values() for check in named} | set(TWICE[2])
+        tried |= {check for _, named in WEBHOOK_CORRUPTIONS.values() for check in named}
         assert tried == set(SENTENCES)
         assert set(doctor.SEVERITIES) <= tried
         assert all(zh and en for zh, en in SENTENCES.values())

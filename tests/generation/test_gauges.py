@@ -36,6 +36,8 @@ def test_an_empty_platform_shows_every_figure_at_rest(collect: Callable[[], Gaug
         outbox_lag=0.0,
         mail_backlog=0,
         undelivered=0,
+        webhooks_waiting=0,
+        webhooks_disabled=0,
         compared={},
         uncompared=0,
         differences=0,
@@ -140,7 +142,7 @@ def test_no_figure_reads_a_whole_table(db: Database) -> None:
     event.remove(db.reader, "before_cursor_execute", note)
     scanned = {table for one in statements for table in db.read(_scanned, statement=one)}
     assert scanned <= {"outbox", "verdicts"}
-    assert len(statements) == 13
+    assert len(statements) == 15
 
 
 def _scanned(session: Session, *, statement: tuple[str, Any]) -> set[str]:

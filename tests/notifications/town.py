@@ -45,6 +45,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "refund_made": {"orderNo": "A1", "amount": 100, "yuan": "9.90"},
     "refund_made_owing": {"orderNo": "A1", "amount": 100, "yuan": "9.90", "owed": 70},
     "credits_adjusted": {"amount": -5, "reason": "更正"},
+    "webhook_failing": {"address": "https://example.com"},
+    "webhook_gone": {"address": "https://example.com"},
     "role_changed": {"role": "creator"},
 }
 

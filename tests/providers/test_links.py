@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from atelier.kernel.internet import is_public
 from atelier.providers.errors import BadAnswer, Interrupted
 from atelier.providers.fake_openai import FakeOpenAI
 from atelier.providers.openai import links
-from atelier.providers.openai.addresses import is_public
 from tests.providers.elsewhere import LARGE, NAME, PICTURE, Elsewhere, Resolver, Route, elsewhere
 
 PUBLIC = "93.184.215.14"

@@ -17,8 +17,9 @@ from atelier.jobs.errors import JobNotFailed, JobNotFound
 from atelier.kernel import faults
 from atelier.kernel.errors import Invalid, Refusal
 from atelier.kernel.ids import new_id
+from atelier.webhooks import events as webhooks
 from atelier.workshop import saves
-from web import results
+from web import callbacks, results
 from web.live.service import LIVE
 from web.routing import Call, Endpoint, Reply
 from web.schemas.generate import CancelAnswer, GenerateBody, Generated, Submitted
@@ -48,12 +49,18 @@ async def generate(call: Call) -> Reply:
         raise Invalid([{"path": ["saveVersion"], "message": "saveVersion needs projectId", "code": "needs_project"}])
     config = runtime.validate(agent, input_data=body.input_data, config=body.config)
     submission = await _submission(call, agent, body.input_data, config, seconds=body.deadline_seconds)
-    into = replace(submission, project_id=body.project_id, save_version=body.save_version, priority=body.priority)
+    into = replace(
+        submission,
+        project_id=body.project_id,
+        save_version=body.save_version,
+        priority=body.priority,
+        webhook=callbacks.of_job(call, body.webhook, job_id=submission.job_id),
+    )
     return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
 
 
 async def retry(call: Call) -> Reply:
-    """Submit a failed or canceled job again, as a new job with a new hold, for the same project if there was one."""
+    """Submit a failed or canceled job again, as a new job with a new hold, for the same project and webhook."""
     user = spender(call)
     if earlier := await _earlier(call):
         return await _accepted(call, earlier)
@@ -66,7 +73,9 @@ async def retry(call: Call) -> Reply:
     config = runtime.validate(agent, input_data=job.input, config=job.config)
     save = await call.services.db.read(saves.of_job, job_id=call.path["jobId"]) if job.project_id else None
     submission = await _submission(call, agent, job.input, config, retry_of=call.path["jobId"])
-    into = replace(submission, project_id=job.project_id, save_version=save is not None)
+    followed = await call.services.db.read(webhooks.of_job, job_id=call.path["jobId"])
+    webhook = replace(followed, job_id=submission.job_id) if followed else None
+    into = replace(submission, project_id=job.project_id, save_version=save is not None, webhook=webhook)
     return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
 
 

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from web.schemas.model import Answer, Body, JsonObject, Uuid
+from web.schemas.webhook_endpoints import JobWebhook
 
 DEADLINE_SECONDS_MAX = 86_400
 
@@ -30,6 +31,7 @@ class GenerateBody(Body):
         description="which of your own waiting jobs comes first: high is served like one that was submitted ten "
         "minutes earlier, low like one that was submitted ten minutes later",
     )
+    webhook: JobWebhook | None = Field(None, description="whom to tell how the job ended")
     deadline_seconds: int | None = Field(None, ge=1, le=DEADLINE_SECONDS_MAX)
 
 

@@ -77,6 +77,12 @@ class CaseMessage(Message):
     case_id: str
 
 
+class WebhookMessage(Message):
+    """One target of outgoing webhooks: an endpoint, or a job that has one of its own."""
+
+    target_id: str
+
+
 class Tick(Message):
     """A period has passed; everything else is read from the database."""
 
@@ -87,6 +93,7 @@ RUN_AUDIO = Contract("generation.run.audio", queues.GENERATION_AUDIO, JobMessage
 RUN_VIDEO = Contract("generation.run.video", queues.GENERATION_VIDEO, JobMessage)
 MAIL_SEND = Contract("mail.send", queues.MAIL, MailMessage)
 NOTIFICATIONS_DELIVER = Contract("notifications.deliver", queues.MAIL, NotificationMessage)
+WEBHOOKS_DELIVER = Contract("webhooks.deliver", queues.WEBHOOKS, WebhookMessage)
 FILES_CHECK = Contract("files.check", queues.FILES, FileMessage)
 FILES_REMOVE = Contract("files.remove", queues.FILES, FileMessage)
 FILES_COLLECT = Contract("files.collect", queues.FILES, Tick)
@@ -116,6 +123,7 @@ _ALL: tuple[Contract[Any], ...] = (
     RUN_VIDEO,
     MAIL_SEND,
     NOTIFICATIONS_DELIVER,
+    WEBHOOKS_DELIVER,
     FILES_CHECK,
     FILES_REMOVE,
     FILES_COLLECT,

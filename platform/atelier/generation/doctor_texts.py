@@ -57,14 +57,6 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "任务用量大于冻结，或未完成却有用量",
         "a job used more than it held, or used credits without completing",
     ),
-    "letter.missing": (
-        "失败的任务没有死信记录，或未失败的任务有",
-        "a failed job has no dead letter, or a job that did not fail has one",
-    ),
-    "letter.retry": (
-        "死信指向的任务不是对它的重试",
-        "a dead letter names a job that does not repeat it",
-    ),
     "mail.once": ("同一封邮件被记录多次", "an e-mail was recorded more than once"),
     "mail.stuck": ("邮件久未发出", "an e-mail has been waiting for long"),
     "order.expired": ("订单过期已久仍未关闭", "an order has not been closed long after it expired"),
@@ -128,4 +120,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "版本对应的任务不存在、未完成或未要求保存",
         "a version was added by a job that has not completed, or was not asked to",
     ),
+    "webhook.delivered": ("事件已送达但没有成功的投递", "an event was delivered by no attempt that was answered well"),
+    "webhook.event": ("投递事件没有对应的 Webhook", "an event is for no webhook of its user"),
+    "webhook.job": ("投递事件与任务的结局不符", "an event does not say how its job ended"),
+    "webhook.late": ("投递事件到期而无人处理", "an event that is due was neither attempted nor published again"),
+    "webhook.order": ("较新的事件先于较早的事件送达", "an event was delivered while an older one waited"),
+    "webhook.shape": ("投递事件的时间与状态不符", "an event's times are not those of its state"),
+    "webhook.told": ("带 Webhook 的任务已结束但没有事件", "a job with a webhook has ended without an event"),
 }

@@ -18,6 +18,7 @@ from atelier.mail.models import Email
 from atelier.notifications import queries as notifications
 from atelier.orders import resolutions, statements
 from atelier.orders.payment_models import EVENTS
+from atelier.webhooks import queries as webhooks
 
 COUNTED_MAX = 100_000
 _KINDS = {queue: kind for kind, queue in queues.GENERATION.items()}
@@ -34,6 +35,8 @@ class Gauges:
     outbox_lag       seconds that the oldest of them has been due
     mail_backlog     e-mails that are not sent yet, counted up to COUNTED_MAX
     undelivered      notifications that nobody was told of yet, counted up to COUNTED_MAX
+    webhooks_waiting   events of outgoing webhooks that are neither delivered nor given up, counted up to COUNTED_MAX
+    webhooks_disabled  endpoints that were turned off because they failed or were gone, counted up to COUNTED_MAX
     compared         by gateway: seconds since the end of the newest day whose books were compared with ours
     uncompared       days that are over and not compared
     differences      differences with a gateway's books that wait for a person
@@ -49,6 +52,8 @@ class Gauges:
     outbox_lag: float
     mail_backlog: int
     undelivered: int
+    webhooks_waiting: int
+    webhooks_disabled: int
     compared: Mapping[str, float]
     uncompared: int
     differences: int
@@ -65,6 +70,7 @@ def collect(session: Session, *, now_ms: int) -> Gauges:
     rows, lag = _outbox(session, now_ms)
     verdict = verdicts.latest(session)
     books = statements.standing(session)
+    waiting, disabled = webhooks.standing(session, counted_max=COUNTED_MAX)
     return Gauges(
         jobs=jobs,
         oldest_waiting=_oldest_waiting(session),
@@ -73,6 +79,8 @@ def collect(session: Session, *, now_ms: int) -> Gauges:
         outbox_lag=lag,
         mail_backlog=_mail_backlog(session),
         undelivered=notifications.undelivered(session, counted_max=COUNTED_MAX),
+        webhooks_waiting=waiting,
+        webhooks_disabled=disabled,
         compared={provider: _seconds(now_ms - end_ms) for provider, end_ms in books.compared_ms.items()},
         uncompared=books.uncompared,
         differences=books.open,

@@ -11,8 +11,6 @@ from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
 from atelier.contracts import client_log, idempotency, oplog
 from atelier.generation.models import VERDICTS
-from atelier.jobs import dead_letters
-from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel import logs
 from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
 from atelier.kernel.database import Base, Database
@@ -21,9 +19,14 @@ from atelier.notifications import service as notifications
 from atelier.notifications.models import Notification
 from atelier.orders import statements
 from atelier.orders.payment_models import EVENTS, FINDINGS
+from atelier.webhooks.models import ATTEMPTS as WEBHOOK_ATTEMPTS
+from atelier.webhooks.models import ENDPOINTS as WEBHOOKS
+from atelier.webhooks.models import EVENTS as WEBHOOK_EVENTS
+from atelier.webhooks.models import JOB_WEBHOOKS
 
 # Gateways repeat what they tell for a day. Told after that again, it is settled again, and changes nothing.
 EVENTS_KEPT_MS = 90 * DAY_MS
+WEBHOOKS_KEPT_MS = 30 * DAY_MS
 ROWS_MAX = 500
 ROUNDS_MAX = 200
 log = logs.get(__name__)
@@ -39,7 +42,6 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (VIEWS, "created_ms", views.KEPT_MS),
     (VERDICTS, "checked_ms", 30 * DAY_MS),
     (EVENTS, "settled_ms", EVENTS_KEPT_MS),
-    (DEAD_LETTERS, "failed_ms", dead_letters.KEPT_MS),
     (client_log.TABLE, "created_ms", client_log.KEPT_DAYS * DAY_MS),
     (_table(RevocationRow), "expires_ms", DAY_MS),
     (_table(Email), "created_ms", 30 * DAY_MS),
@@ -47,6 +49,11 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (_table(LoginFailure), "at_ms", DAY_MS),
     (_table(Notification), "read_ms", notifications.READ_KEPT_DAYS * DAY_MS),
     (_table(Notification), "created_ms", notifications.KEPT_DAYS * DAY_MS),
+    (WEBHOOK_EVENTS, "ended_ms", WEBHOOKS_KEPT_MS),
+    # Longer than the events that they prove.
+    (WEBHOOK_ATTEMPTS, "started_ms", WEBHOOKS_KEPT_MS + 5 * DAY_MS),
+    (JOB_WEBHOOKS, "created_ms", 2 * WEBHOOKS_KEPT_MS),
+    (WEBHOOKS, "deleted_ms", 2 * WEBHOOKS_KEPT_MS),
     (FINDINGS, "created_ms", statements.FINDINGS_KEPT_DAYS * DAY_MS),
 )
 

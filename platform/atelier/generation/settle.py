@@ -14,11 +14,13 @@ from atelier.generation.into_project import Into
 from atelier.generation.submit import hold_key
 from atelier.jobs import ending, states
 from atelier.jobs.ending import Ending
+from atelier.jobs.models import JOBS
 from atelier.kernel import faults
 from atelier.ledger import service as ledger
 from atelier.ledger.posting import Posted
 from atelier.ledger.service import Resolution
 from atelier.ledger.shares import Terms
+from atelier.webhooks import events as webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ def settle(session: Session, settlements: Sequence[Settlement], *, now_ms: int) 
     into_project.save(session, [(one.ending, one.into) for one in ended], now_ms=now_ms)
     accounts = _resolved(session, [one for one in ended if one.held], now_ms=now_ms)
     taking.offer(session, finished.places, now_ms=now_ms)
+    told = [webhooks.Ended(one.ending.job_id, one.ending.state, one.transfer_id) for one in ended]
+    webhooks.record(session, told, owners=JOBS, now_ms=now_ms)
     faults.point("settle.before_commit")
     outcomes: dict[str, Settled] = {job_id: Settled(account=None, again=True) for job_id in finished.before}
     outcomes |= {one.ending.job_id: Settled(account=accounts.get(one.ending.job_id)) for one in ended}

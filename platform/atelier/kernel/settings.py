@@ -143,6 +143,12 @@ class Settings(ProviderSettings):
     )
     login_failures_max: int = Field(10, ge=1, description="failed logins per address and account in 15 minutes")
 
+    webhooks_max: int = Field(10, ge=1, le=100, description="endpoints of outgoing webhooks per user")
+    webhook_loopback: bool = Field(
+        False,
+        description="outgoing webhooks may also go to this machine, by http and on any port; development only",
+    )
+
     web_relay: bool = Field(True, description="the web role also relays its own outbox rows, for latency")
     lease_seconds: int = Field(30, ge=3, le=600, description="how long a claimed job stays claimed without a heartbeat")
     sweep_seconds: int = Field(5, ge=1, le=60, description="period of the sweeper")
@@ -275,6 +281,7 @@ class Settings(ProviderSettings):
                 self.database_url.startswith("sqlite"),
             ),
             "user_whitelist": ("{name} is for development", bool(self.user_whitelist)),
+            "webhook_loopback": ("{name} is for development", self.webhook_loopback),
             "flower_auth": (
                 "{name} must be user:password",
                 not all(self.flower_auth.get_secret_value().partition(":")),

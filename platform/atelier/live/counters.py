@@ -18,6 +18,7 @@ CALLS = "calls"  # provider, outcome
 WAITED = "waited"  # kind, bound: from submission to the first claim
 RAN = "ran"  # kind, bound: one attempt's run
 CHECKED = "checked"  # outcome, reason: a direct upload
+HOOKED = "hooked"  # outcome, reason: an attempt at an outgoing webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,11 @@ def checked(*, outcome: str, reason: str) -> Count:
     return Count(counter=CHECKED, labels=(outcome, reason), value=1)
 
 
+def hooked(*, outcome: str, reason: str) -> Count:
+    """A worker has tried to tell an outgoing webhook."""
+    return Count(counter=HOOKED, labels=(outcome, reason), value=1)
+
+
 def _duration(counter: str, kind: str, ms: int) -> list[Count]:
     bound = BOUNDS[bisect_left(SECONDS, ms / 1_000)]
     return [
@@ -62,6 +68,6 @@ def read(stored: Mapping[bytes, bytes]) -> list[Count]:
     counts: list[Count] = []
     for field, value in stored.items():
         counter, *labels = field.decode().split(" ")
-        if counter in {ENDED, CALLS, WAITED, RAN, CHECKED} and len(labels) == 2:
+        if counter in {ENDED, CALLS, WAITED, RAN, CHECKED, HOOKED} and len(labels) == 2:
             counts.append(Count(counter=counter, labels=tuple(labels), value=int(value)))
     return counts

@@ -15,6 +15,7 @@ from atelier.mail import models as mail
 from atelier.notifications import models as notifications
 from atelier.orders import models as orders
 from atelier.orders import payment_models as payments
+from atelier.webhooks import models as webhooks
 from atelier.workshop import models as workshop
 
 ALL = (
@@ -36,5 +37,6 @@ ALL = (
     outbox,
     payments,
     search,
+    webhooks,
     workshop,
 )

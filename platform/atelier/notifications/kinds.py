@@ -207,6 +207,23 @@ KINDS: Mapping[str, Kind] = {
         ),
         without={"reason": _NO_REASON},
     ),
+    "webhook_failing": Kind(
+        category="account",
+        title=Text("您的 Webhook 已停用", "Your webhook was turned off"),
+        text=Text(
+            "发往 {address} 的 Webhook 连续多次投递失败，已停用。修复后请重新启用，未送达的事件可逐条重新投递。",
+            "Your webhook at {address} failed many times in a row and was turned off. Turn it on when it works again; "
+            "what was not delivered can be sent again.",
+        ),
+    ),
+    "webhook_gone": Kind(
+        category="account",
+        title=Text("您的 Webhook 已停用", "Your webhook was turned off"),
+        text=Text(
+            "{address} 回复 410，表示不再接收事件，该 Webhook 已停用。",
+            "{address} answered 410, which means that it wants no more events, so your webhook was turned off.",
+        ),
+    ),
     "role_changed": Kind(
         category="account",
         title=Text("您的角色已变更", "Your role was changed"),

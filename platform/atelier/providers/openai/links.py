@@ -11,8 +11,8 @@ from typing import Final
 
 import httpx
 
+from atelier.kernel.internet import is_public
 from atelier.providers.errors import BadAnswer, Interrupted
-from atelier.providers.openai.addresses import is_public
 from atelier.providers.openai.client import read_capped
 
 LookUp = Callable[[str], Awaitable[Sequence[str]]]
