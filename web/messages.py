@@ -118,6 +118,10 @@ CODES: Mapping[str, Sentence] = {
     "JOB_FINISHED": Sentence("任务已结束", "The job has ended already"),
     "JOB_NOT_FINISHED": Sentence("任务尚未完成", "The job has not ended yet"),
     "JOB_NOT_FAILED": Sentence("只有失败或已取消的任务可以重试", "Only a failed or canceled job can be tried again"),
+    "JOB_REPLAYED": Sentence("该任务已重新执行过", "This job was tried again already"),
+    "JOB_TOO_OLD": Sentence("任务时间过久，不能重放", "This job ended too long ago to be replayed"),
+    "LETTER_NOT_OPEN": Sentence("该死信已处理", "This dead letter was dealt with already"),
+    "USER_DISABLED": Sentence("该用户已被停用", "This job's user may not spend anything"),
     "LEASE_LOST": Sentence("任务已由其他进程接管", "Another worker has taken over this job"),
     "DEADLINE_EXCEEDED": Sentence("任务已超过截止时间", "The job did not finish before its deadline"),
     # Outgoing webhooks.

@@ -8,6 +8,8 @@ from web.handlers import (
     admin_analytics,
     admin_audit,
     admin_categories,
+    admin_dead_letters,
+    admin_jobs,
     admin_orders,
     admin_packages,
     admin_payment_cases,
@@ -77,6 +79,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *admin_analytics.ENDPOINTS,
     *admin_audit.ENDPOINTS,
     *admin_statements.ENDPOINTS,
+    *admin_jobs.ENDPOINTS,
+    *admin_dead_letters.ENDPOINTS,
     *service_logs.ENDPOINTS,
     *docs_page.ENDPOINTS,
 )

@@ -52,9 +52,9 @@ def install(application: web.Application) -> None:
 
         def committed(group: Sequence[tuple[Submission, Accepted]]) -> None:
             relay.wake()
-            live.tell(_news(group))
+            live.tell(news(group))
 
-        intake = Intake(services.db, limits=_limits(services.settings), announce=committed)
+        intake = Intake(services.db, limits=limits(services.settings), announce=committed)
         application[SUBMISSIONS] = Submissions(intake, Agents(services.db), relay.wake)
         yield
         await intake.close()
@@ -70,7 +70,8 @@ def _relay(settings: Settings) -> Relay:
     return Relay(app=broker.build(settings), database=database, idle_seconds=IDLE_SECONDS)
 
 
-def _limits(settings: Settings) -> Limits:
+def limits(settings: Settings) -> Limits:
+    """What these settings say about submissions."""
     return Limits(
         waiting_max=settings.waiting_jobs_max,
         attempts_max=settings.attempts_max,
@@ -79,7 +80,8 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _news(group: Sequence[tuple[Submission, Accepted]]) -> list[tuple[str, Event]]:
+def news(group: Sequence[tuple[Submission, Accepted]]) -> list[tuple[str, Event]]:
+    """What those who watch are told of submissions that are committed."""
     news: list[tuple[str, Event]] = []
     for one, accepted in group:
         news.append((one.user_id, job_event("pending", one.job_id, states.first_seq(0), {})))

@@ -183,11 +183,11 @@ CORRUPTIONS = {
     ),
     "a completed job is made to have failed": Corruption(
         "UPDATE jobs SET state = 'failed' WHERE id = :done",
-        {"job.release": "done", "job.used": "done", "job.result": "done"},
+        {"job.release": "done", "job.used": "done", "job.result": "done", "letter.missing": "done"},
     ),
     "a failed job is made to have completed": Corruption(
         "UPDATE jobs SET state = 'completed' WHERE id = :failed",
-        {"job.capture": "failed", "job.attempt": "failed", "job.result": "failed"},
+        {"job.capture": "failed", "job.attempt": "failed", "job.result": "failed", "letter.missing": "failed"},
     ),
     "a canceled job waits again": Corruption(
         "UPDATE jobs SET state = 'pending' WHERE id = :canceled", {"job.open": "canceled", "job.shape": "canceled"}
@@ -259,6 +259,16 @@ CORRUPTIONS = {
     ),
     "a deadline has passed": Corruption(
         "UPDATE jobs SET deadline_ms = 1 WHERE id IN (:waiting, :running, :done)", {"job.overdue": "waiting running"}
+    ),
+    "the letter of a failed job is lost": Corruption(
+        "DELETE FROM dead_letters WHERE job_id = :failed", {"letter.missing": "failed"}
+    ),
+    "a job that did not fail has a letter": Corruption(
+        "UPDATE dead_letters SET job_id = :done WHERE job_id = :failed", {"letter.missing": "done failed"}
+    ),
+    "a letter names a job that repeats nothing": Corruption(
+        "UPDATE dead_letters SET state = 'replayed', resolved_ms = 1, new_job_id = :waiting WHERE job_id = :failed",
+        {"letter.retry": "failed"},
     ),
     "messages don't leave": Corruption("UPDATE outbox SET created_ms = 1", {"outbox.unsent": ""}),
     "a message for later doesn't leave": Corruption("UPDATE outbox SET available_ms = 1", {"outbox.unsent": ""}),

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from atelier.catalog import search_checks
 from atelier.generation import doctor_checks, doctor_orders, doctor_projects, doctor_webhooks
 from atelier.jobs import checks as job_checks
+from atelier.jobs import letter_checks
 from atelier.kernel import ids, invariants
 from atelier.kernel.invariants import Finding, Findings
 from atelier.ledger import checks as ledger_checks
@@ -20,6 +21,7 @@ from atelier.workshop import checks as project_checks
 FAMILIES = (
     *ledger_checks.FAMILIES,
     *job_checks.FAMILIES,
+    *letter_checks.FAMILIES,
     *project_checks.FAMILIES,
     *doctor_checks.FAMILIES,
     *doctor_projects.FAMILIES,

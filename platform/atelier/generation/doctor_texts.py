@@ -57,6 +57,14 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "任务用量大于冻结，或未完成却有用量",
         "a job used more than it held, or used credits without completing",
     ),
+    "letter.missing": (
+        "失败的任务没有死信记录，或未失败的任务有",
+        "a failed job has no dead letter, or a job that did not fail has one",
+    ),
+    "letter.retry": (
+        "死信指向的任务不是对它的重试",
+        "a dead letter names a job that does not repeat it",
+    ),
     "mail.once": ("同一封邮件被记录多次", "an e-mail was recorded more than once"),
     "mail.stuck": ("邮件久未发出", "an e-mail has been waiting for long"),
     "order.expired": ("订单过期已久仍未关闭", "an order has not been closed long after it expired"),

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from atelier.kernel.errors import Forbidden, NotFound, RateLimited
+from atelier.kernel.errors import Conflict, Forbidden, NotFound, RateLimited
 
 
 class AgentUnavailable(NotFound):
@@ -33,3 +33,15 @@ class EmailUnverified(Forbidden):
     """Only users with a verified address may spend."""
 
     code: ClassVar[str] = "EMAIL_UNVERIFIED"
+
+
+class UserDisabled(Conflict):
+    """The job's user may not spend any more."""
+
+    code: ClassVar[str] = "USER_DISABLED"
+
+
+class PriceRisen(Conflict):
+    """Today the job would cost its user more than they agreed to: `price` instead of `agreed`."""
+
+    code: ClassVar[str] = "PRICE_CHANGED"

@@ -11,6 +11,8 @@ from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
 from atelier.contracts import client_log, idempotency, oplog
 from atelier.generation.models import VERDICTS
+from atelier.jobs import dead_letters
+from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel import logs
 from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
 from atelier.kernel.database import Base, Database
@@ -42,6 +44,7 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (VIEWS, "created_ms", views.KEPT_MS),
     (VERDICTS, "checked_ms", 30 * DAY_MS),
     (EVENTS, "settled_ms", EVENTS_KEPT_MS),
+    (DEAD_LETTERS, "failed_ms", dead_letters.KEPT_MS),
     (client_log.TABLE, "created_ms", client_log.KEPT_DAYS * DAY_MS),
     (_table(RevocationRow), "expires_ms", DAY_MS),
     (_table(Email), "created_ms", 30 * DAY_MS),

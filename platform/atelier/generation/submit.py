@@ -27,7 +27,7 @@ from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
 from atelier.contracts.messages import RUN, JobMessage
 from atelier.generation import into_project
 from atelier.generation.errors import Draining, NotPurchased, TooManyWaiting
-from atelier.jobs import controls, places
+from atelier.jobs import controls, dead_letters, places
 from atelier.jobs import queries as jobs_queries
 from atelier.jobs import service as jobs
 from atelier.jobs.lane_models import PROVIDER, QUEUE
@@ -52,7 +52,10 @@ DRAINING_SECONDS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """A validated request for a job. Ids are made by the caller, so that running twice makes one job."""
+    """A validated request for a job. Ids are made by the caller, so that running twice makes one job.
+
+    `on_behalf` of its user an administrator asks: whoever does marks what it repeats.
+    """
 
     job_id: str
     hold_id: str
@@ -71,6 +74,7 @@ class Submission:
     keyed: Keyed | None = None
     estimate: Mapping[str, float] | None = None
     retry_of: str | None = None
+    on_behalf: bool = False
     save_version: bool = False
     webhook: NewJobWebhook | None = None
     priority: str = "normal"
@@ -312,6 +316,8 @@ def _write(
     ]
     jobs.create(session, new, now_ms=now_ms, republish_ms=limits.republish_ms)
     into_project.request(session, fresh, now_ms=now_ms)
+    if retries := {one.retry_of: one.job_id for one in fresh if one.retry_of and not one.on_behalf}:
+        dead_letters.retried(session, retries, now_ms=now_ms)
     webhooks.follow(session, [one.webhook for one in fresh if one.webhook], now_ms=now_ms)
     outbox.enqueue_many(session, [(RUN[one.kind], JobMessage(job_id=one.job_id)) for one in fresh], now_ms=now_ms)
     oplog.record_many(session, [_operation(one) for one in fresh], now_ms=now_ms)

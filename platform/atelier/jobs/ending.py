@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, String, bindparam, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from atelier.jobs import states
+from atelier.jobs import dead_letters, states
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel.clock import db_now_ms
@@ -66,6 +66,8 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
     results = [{"job_id": one.job_id, "document": one.result} for one in ended if one.result is not None]
     if results:
         session.connection().execute(insert(RESULTS), results)
+    if failed := [one.job_id for one in ended if one.state == states.FAILED]:
+        dead_letters.bury(session, failed)
     end_attempts(session, [(one.job_id, one.fence, one.outcome) for one in ended if one.fence])
     return Finished(
         now=frozenset(one.job_id for one in ended),

@@ -25,3 +25,21 @@ class LeaseLost(Refusal):
     """Someone else holds the job now; what this worker made is thrown away."""
 
     code: ClassVar[str] = "LEASE_LOST"
+
+
+class JobReplayed(Conflict):
+    """The job was tried again already; `new_job_id` in the details names the job as which."""
+
+    code: ClassVar[str] = "JOB_REPLAYED"
+
+
+class JobTooOld(Conflict):
+    """What failed so long ago is not replayed any more."""
+
+    code: ClassVar[str] = "JOB_TOO_OLD"
+
+
+class LetterNotOpen(Conflict):
+    """Somebody has dealt with this dead letter already."""
+
+    code: ClassVar[str] = "LETTER_NOT_OPEN"

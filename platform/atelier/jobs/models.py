@@ -109,6 +109,43 @@ class ResultRow(Base):
     document: Mapped[Any] = mapped_column(JsonDoc)
 
 
+class DeadLetterRow(Base):
+    """A job that failed, and what became of it; one that was canceled, once it is replayed (then without a reason).
+
+    state       open, until somebody deals with it
+    new_job_id  the job as which it was tried again
+    """
+
+    __tablename__ = "dead_letters"
+    __table_args__ = (
+        Index("ix_dead_letters_state", "state", "job_id"),
+        Index("ix_dead_letters_reason", "state", "reason", "job_id"),
+        Index("ix_dead_letters_provider", "state", "provider", "job_id"),
+        Index("ix_dead_letters_agent", "state", "agent_id", "job_id"),
+        Index("ix_dead_letters_user", "state", "user_id", "job_id"),
+        Index("ix_dead_letters_failed", "failed_ms"),
+        CheckConstraint("state IN ('open', 'replayed', 'retried', 'dismissed')", name="state"),
+        CheckConstraint("(state = 'open') = (resolved_ms IS NULL)", name="resolved"),
+        CheckConstraint("(state IN ('replayed', 'retried')) = (new_job_id IS NOT NULL)", name="new_job"),
+    )
+
+    job_id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id())
+    agent_id: Mapped[str] = mapped_column(Id())
+    provider: Mapped[str] = mapped_column(Key(32))
+    queue: Mapped[str] = mapped_column(Key(32))
+    kind: Mapped[str] = mapped_column(Key(16))
+    error_code: Mapped[str | None] = mapped_column(Key(40))
+    reason: Mapped[str | None] = mapped_column(Key(32))
+    state: Mapped[str] = mapped_column(Key(10), server_default="open")
+    failed_ms: Mapped[int] = mapped_column(Millis)
+    resolved_ms: Mapped[int | None] = mapped_column(Millis)
+    resolved_by: Mapped[str | None] = mapped_column(Id())
+    note: Mapped[str | None] = mapped_column(Name(200))
+    new_job_id: Mapped[str | None] = mapped_column(Id(), unique=True)
+
+
 JOBS = cast("Table", JobRow.__table__)
 ATTEMPTS = cast("Table", AttemptRow.__table__)
 RESULTS = cast("Table", ResultRow.__table__)
+DEAD_LETTERS = cast("Table", DeadLetterRow.__table__)

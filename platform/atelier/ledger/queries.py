@@ -122,6 +122,39 @@ def _line(row: Any, user_id: str) -> Line:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldLine:
+    """Credits that were set aside, and what became of them: `taken` is 0 after a release, None while it is open."""
+
+    transfer_id: str
+    amount: int
+    created_ms: int
+    resolution: str | None
+    taken: int | None
+    resolved_ms: int | None
+
+
+def hold_line(session: Session, *, key: str) -> HoldLine | None:
+    """The hold with this business key."""
+    ended = TRANSFERS.alias()
+    columns = TRANSFERS.c
+    row = (
+        session.connection()
+        .execute(
+            select(columns.id, columns.amount, columns.created_ms, ended.c.kind, ended.c.amount, ended.c.created_ms)
+            .select_from(TRANSFERS.outerjoin(ended, ended.c.pending_id == columns.id))
+            .where(columns.key == key)
+        )
+        .one_or_none()
+    )
+    if row is None:
+        return None
+    taken = None if row[3] is None else row[4] if row[3] == "capture" else 0
+    return HoldLine(
+        transfer_id=row[0], amount=row[1], created_ms=row[2], resolution=row[3], taken=taken, resolved_ms=row[5]
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class EarnedLine:
     """A share that a creator was paid: `amount` of `gross`, for the thing that `ref_type` and `ref_id` name."""

@@ -1,0 +1,46 @@
+"""Administrators cancel jobs and dismiss dead letters, each with a reason, logged in the transaction that does it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from atelier.contracts import oplog
+from atelier.generation import cancel as canceling
+from atelier.generation.cancel import Cancellation
+from atelier.generation.replaying import Act
+from atelier.jobs import dead_letters, overview
+from atelier.jobs.dead_letters import Letter
+from atelier.jobs.errors import JobNotFound, LetterNotOpen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled:
+    """Whose job it is, and what became of it."""
+
+    user_id: str
+    cancellation: Cancellation
+
+
+def cancel(session: Session, job_id: str, *, act: Act, transfer_id: str, now_ms: int) -> Canceled:
+    """Cancel anyone's job. Raises JobNotFound or JobFinished."""
+    job = overview.find(session, job_id=job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    canceled = canceling.cancel(session, job_id=job_id, user_id=job.user_id, transfer_id=transfer_id, now_ms=now_ms)
+    details = {"userId": job.user_id, "state": job.state, "done": canceled.done}
+    operation = act.operation("ADMIN_JOB_CANCEL", resource_type="job", resource_id=job_id, **details)
+    oplog.record(session, operation, now_ms=now_ms)
+    return Canceled(user_id=job.user_id, cancellation=canceled)
+
+
+def dismiss(session: Session, job_id: str, *, act: Act, now_ms: int) -> Letter:
+    """Let a dead letter rest. Raises JobNotFound when there is none, LetterNotOpen when it was dealt with."""
+    if not dead_letters.dismiss(session, job_id=job_id, deal=act.deal, now_ms=now_ms):
+        letter = dead_letters.find(session, job_id=job_id)
+        raise LetterNotOpen(status=letter.state) if letter else JobNotFound(job_id)
+    letter = dead_letters.find(session, job_id=job_id)
+    assert letter is not None, "it was dismissed just now"
+    details = {"userId": letter.user_id, "errorCode": letter.error_code}
+    operation = act.operation("ADMIN_LETTER_DISMISS", resource_type="job", resource_id=job_id, **details)
+    oplog.record(session, operation, now_ms=now_ms)
+    return letter
