@@ -24,6 +24,7 @@ from tests.catalog import market
 from tests.catalog.market import Made
 from tests.catalog.search_corruptions import SEARCH_CORRUPTIONS
 from tests.generation.corruptions import CORRUPTIONS, UNGUARDED
+from tests.generation.key_corruptions import KEY_CORRUPTIONS
 from tests.generation.share_corruptions import SHARE_CORRUPTIONS
 from tests.jobs.lifecycle import Workshop
 from tests.marketplace.buying import a_wish
@@ -160,6 +161,7 @@ class TestCorruptions:
         tried |= {"mail.stuck"}
         tried |= {check for _, _, named in UNGUARDED.values() for check in named}
         tried |= {check for _, named in PROJECT_CORRUPTIONS.values() for check in named}
+        tried |= {check for _, named in KEY_CORRUPTIONS.values() for check in named}
         tried |= {check for _, named in PAYMENT_CORRUPTIONS.values() for check in named} | set(TWICE[2])
         tried |= {check for _, named in WEBHOOK_CORRUPTIONS.values() for check in named}
         assert tried == set(SENTENCES)

@@ -76,7 +76,7 @@ class Workshop:
         """A movement with a key of its own."""
         return Entry(transfer_id=new_id(), key=f"{kind}:test:{new_id()}", user_id=user_id, amount=amount)
 
-    def submission(self, user_id: str, price: int, *, kind: str = "text") -> Submission:
+    def submission(self, user_id: str, price: int, *, kind: str = "text", key_id: str | None = None) -> Submission:
         """A request for a job of this price."""
         return Submission(
             job_id=new_id(),
@@ -93,6 +93,7 @@ class Workshop:
             input={"prompt": "松鼠"},
             config={},
             deadline_seconds=3_600,
+            key_id=key_id,
         )
 
     def submit(self, user_id: str, price: int, *, kind: str = "text", attempts_max: int = ATTEMPTS_MAX) -> str:

@@ -29,7 +29,7 @@ PUBLIC = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicK
 
 
 def issued(**changes: int) -> str:
-    times = {"now_ms": now_ms(), "expires_ms": now_ms() + HOUR_MS} | changes
+    times: Any = {"now_ms": now_ms(), "expires_ms": now_ms() + HOUR_MS} | changes
     return tokens.issue(KEYRING, user_id="u", token_id="t", version=3, **times)
 
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from atelier.kernel.errors import NotFound, Refusal, Transient
+from atelier.kernel.errors import Conflict, Forbidden, NotFound, Refusal, Transient
 
 
 class UserExists(Refusal):
@@ -41,3 +41,45 @@ class Outdated(Refusal):
 
 class HasherBusy(Transient):
     """More passwords are waiting to be hashed than is useful to wait for."""
+
+
+class KeyNotFound(NotFound):
+    """The user has no API key of this id."""
+
+    code: ClassVar[str] = "KEY_NOT_FOUND"
+
+
+class KeyEnded(Conflict):
+    """The key was revoked or has expired, and stays so."""
+
+    code: ClassVar[str] = "KEY_ENDED"
+
+
+class TooManyKeys(Conflict):
+    """The user has as many keys as are allowed; those that ended count for a while."""
+
+    code: ClassVar[str] = "KEY_LIMIT"
+
+
+class KeyLimitTooLow(Conflict):
+    """The key's jobs hold and have used more credits than the new limit."""
+
+    code: ClassVar[str] = "KEY_LIMIT_TOO_LOW"
+
+
+class KeyCreditsExhausted(Refusal):
+    """The job would hold more credits than the key may still spend."""
+
+    code: ClassVar[str] = "KEY_CREDITS_EXHAUSTED"
+
+
+class KeyNotAccepted(Forbidden):
+    """No API key opens this, whatever its scopes: sign in instead."""
+
+    code: ClassVar[str] = "KEY_NOT_ACCEPTED"
+
+
+class ScopeMissing(Forbidden):
+    """The API key lacks the scope that this needs; `scope` says which."""
+
+    code: ClassVar[str] = "SCOPE_MISSING"

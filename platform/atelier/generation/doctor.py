@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from atelier.catalog import search_checks
-from atelier.generation import doctor_checks, doctor_orders, doctor_projects, doctor_webhooks
+from atelier.generation import doctor_checks, doctor_keys, doctor_orders, doctor_projects, doctor_webhooks
 from atelier.jobs import checks as job_checks
 from atelier.jobs import letter_checks
 from atelier.kernel import ids, invariants
@@ -26,6 +26,7 @@ FAMILIES = (
     *doctor_checks.FAMILIES,
     *doctor_projects.FAMILIES,
     *doctor_orders.FAMILIES,
+    *doctor_keys.FAMILIES,
     *doctor_webhooks.FAMILIES,
     *search_checks.FAMILIES,
 )
@@ -64,6 +65,7 @@ def examine(session: Session, *, now_ms: int, since_ms: int | None = None) -> Re
     found = invariants.gather(session, FAMILIES, now_ms=now_ms, since=since)
     if since_ms is None:
         found = _joined(found, ledger_checks.counters(session))
+        found = _joined(found, doctor_keys.counters(session))
     by_severity = {"violation": 0, "warning": 0}
     for check, count in found.totals.items():
         by_severity[SEVERITIES.get(check, "violation")] += count

@@ -6,6 +6,8 @@ from typing import cast
 from sqlalchemy import Column, Table, delete, select
 from sqlalchemy.orm import Session
 
+from atelier.accounts import api_keys
+from atelier.accounts.key_models import KEYS
 from atelier.accounts.models import EmailToken, LoginFailure, RevocationRow
 from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
@@ -52,6 +54,8 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (_table(LoginFailure), "at_ms", DAY_MS),
     (_table(Notification), "read_ms", notifications.READ_KEPT_DAYS * DAY_MS),
     (_table(Notification), "created_ms", notifications.KEPT_DAYS * DAY_MS),
+    (KEYS, "revoked_ms", api_keys.KEPT_DAYS * DAY_MS),
+    (KEYS, "expires_ms", api_keys.KEPT_DAYS * DAY_MS),
     (WEBHOOK_EVENTS, "ended_ms", WEBHOOKS_KEPT_MS),
     # Longer than the events that they prove.
     (WEBHOOK_ATTEMPTS, "started_ms", WEBHOOKS_KEPT_MS + 5 * DAY_MS),

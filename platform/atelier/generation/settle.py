@@ -1,7 +1,7 @@
 """The end of a job: final state, what is taken of the hold, the attempt's outcome; in one transaction or not at all.
 
 Settlements that come together are written together. Rows are locked in one order everywhere: jobs by id, then projects
-by id, then accounts by id, then lanes.
+by id, then API keys by id, then accounts by id, then lanes.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from atelier.accounts import key_budgets
+from atelier.accounts.key_budgets import Spending
 from atelier.generation import into_project, taking
 from atelier.generation.into_project import Into
 from atelier.generation.submit import hold_key
@@ -54,6 +56,10 @@ def settle(session: Session, settlements: Sequence[Settlement], *, now_ms: int) 
     faults.point("settle.after_state")
     ended = [one for one in settlements if one.ending.job_id in finished.now]
     into_project.save(session, [(one.ending, one.into) for one in ended], now_ms=now_ms)
+    by_key = [
+        Spending(key_id, one.held, one.ending.used) for one in ended if (key_id := finished.keys.get(one.ending.job_id))
+    ]
+    key_budgets.settle(session, by_key)
     accounts = _resolved(session, [one for one in ended if one.held], now_ms=now_ms)
     taking.offer(session, finished.places, now_ms=now_ms)
     told = [webhooks.Ended(one.ending.job_id, one.ending.state, one.transfer_id) for one in ended]

@@ -6,7 +6,7 @@ that is refused leaves its neighbours alone.
 1. A key that was answered before gets that answer; a job that exists already (a transaction whose commit was in doubt
    is run again) is answered again.
 2. Users at their limit of waiting jobs are refused, and users without the purchase that an agent needs, or without the
-   right to write to the project that they name.
+   right to write to the project that they name, and API keys that may not spend so much.
 3. The ledger holds each price, or refuses it.
 4. Jobs, messages, operation log and stored answers are inserted.
 """
@@ -21,6 +21,8 @@ from pydantic_core import to_json
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from atelier.accounts import key_budgets
+from atelier.accounts.key_budgets import Budgets, Spending
 from atelier.catalog import queries as catalog
 from atelier.contracts import idempotency, oplog, outbox, queues
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
@@ -78,6 +80,7 @@ class Submission:
     save_version: bool = False
     webhook: NewJobWebhook | None = None
     priority: str = "normal"
+    key_id: str | None = None
 
     @property
     def lane(self) -> LaneKey:
@@ -216,19 +219,26 @@ def _taken(
     for (user_id, _), count in waiting.items():
         waiting_of[user_id] += count
     open_ = [one for one in fresh if _may_run(session, one, outcomes, now_ms=now_ms)]
+    budgets = key_budgets.lock(session, [one.key_id for one in open_ if one.key_id])
     taken: list[Submission] = []
     accounts: dict[str, Posted] = {}
     while open_:
-        placed, full = _placed(open_, waiting=waiting_of, waiting_max=waiting_max)
+        placed, full = _placed(open_, waiting=waiting_of, waiting_max=waiting_max, budgets=budgets)
         paid, posted = _paid(session, placed, outcomes, now_ms=now_ms)
         taken += paid
         accounts |= posted
         waiting_of.update(one.user_id for one in paid)
-        # A place that its submission could not pay for goes to the user's next one.
-        open_ = [one for one in full if waiting_of[one.user_id] < waiting_max]
+        budgets.take([Spending(one.key_id, one.price) for one in paid if one.key_id])
+        # A place, and credits of a key, that a submission could not pay for go to the next one.
+        open_ = []
         for one in full:
             if waiting_of[one.user_id] >= waiting_max:
                 outcomes[one.job_id] = TooManyWaiting(retry_after=RETRY_AFTER_SECONDS)
+            elif one.key_id and (refusal := budgets.refusal(one.key_id, one.price)):
+                outcomes[one.job_id] = refusal
+            else:
+                open_.append(one)
+    key_budgets.hold(session, budgets)
     return taken, accounts
 
 
@@ -240,15 +250,19 @@ def _may_run(session: Session, one: Submission, outcomes: dict[str, Outcome], *,
 
 
 def _placed(
-    open_: Sequence[Submission], *, waiting: Mapping[str, int], waiting_max: int
+    open_: Sequence[Submission], *, waiting: Mapping[str, int], waiting_max: int, budgets: Budgets
 ) -> tuple[list[Submission], list[Submission]]:
-    """Those that their users have places for, in order, and those for which there is none yet."""
+    """Those that their users have places for, and their keys credits, in order; and those that have to wait for it."""
     placed: list[Submission] = []
     full: list[Submission] = []
     counts = Counter(waiting)
+    promised = Counter[str]()
     for one in open_:
-        if counts[one.user_id] < waiting_max:
+        key_id = one.key_id or ""
+        fits = not key_id or budgets.refusal(key_id, promised[key_id] + one.price) is None
+        if counts[one.user_id] < waiting_max and fits:
             counts[one.user_id] += 1
+            promised[key_id] += one.price
             placed.append(one)
         else:
             full.append(one)
@@ -311,6 +325,7 @@ def _write(
             config=one.config,
             retry_of=one.retry_of,
             priority=one.priority,
+            key_id=one.key_id,
         )
         for one in fresh
     ]
@@ -329,12 +344,13 @@ def _write(
 
 
 def _operation(one: Submission) -> oplog.Operation:
+    by_key = {"keyId": one.key_id} if one.key_id else {}
     return oplog.Operation(
         action="AI_GENERATE",
         user_id=one.user_id,
         resource_type="agent",
         resource_id=one.agent_id,
-        details={"jobId": one.job_id, "projectId": one.project_id, "held": one.price},
+        details={"jobId": one.job_id, "projectId": one.project_id, "held": one.price, **by_key},
     )
 
 

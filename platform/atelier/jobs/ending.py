@@ -44,11 +44,13 @@ class Finished:
     """Ids of jobs: ended `now`, or ended by this very ending `before`, in a transaction whose answer was lost.
 
     `places` are those of them that ran until now, each with the lane that has a place more.
+    `keys` are the API keys of those that ended now and were submitted with one.
     """
 
     now: frozenset[str]
     before: frozenset[str]
     places: tuple[tuple[LaneKey, str], ...]
+    keys: Mapping[str, str]
 
 
 def finish(session: Session, endings: Sequence[Ending]) -> Finished:
@@ -73,6 +75,7 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
         now=frozenset(one.job_id for one in ended),
         before=frozenset(one.job_id for one in endings if _already(one, seen)),
         places=tuple((seen[one.job_id].lane, one.job_id) for one in ended if one.from_state == states.RUNNING),
+        keys={one.job_id: key_id for one in ended if (key_id := seen[one.job_id].key_id)},
     )
 
 
@@ -107,17 +110,25 @@ class _Seen:
     seq: int
     leased: bool
     lane: LaneKey
+    key_id: str | None
 
 
 def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
     rows = session.connection().execute(
-        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider)
+        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider, J.key_id)
         .where(J.id.in_(sorted(one.job_id for one in endings)))
         .order_by(J.id)
         .with_for_update()
     )
     return {
-        row[0]: _Seen(row[1], row[2], row[3], row[4] is not None and row[4] >= row[5], LaneKey(row[6], row[7], row[8]))
+        row[0]: _Seen(
+            fence=row[1],
+            state=row[2],
+            seq=row[3],
+            leased=row[4] is not None and row[4] >= row[5],
+            lane=LaneKey(row[6], row[7], row[8]),
+            key_id=row[9],
+        )
         for row in rows
     }
 

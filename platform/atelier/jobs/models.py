@@ -24,6 +24,7 @@ class JobRow(Base):
     sweep_ms      when the sweeper has to look: pending → publish again, running → take over; NULL once finished
     poll_ms       while parked: when to look whether what it waits for is done; a parked job has no lease
     held, used    credits held at submit and taken at the end
+    key_id        the API key that it was submitted with, whose limit it counts against
     """
 
     __tablename__ = "jobs"
@@ -71,6 +72,7 @@ class JobRow(Base):
     error_code: Mapped[str | None] = mapped_column(Key(40))
     error_message: Mapped[str | None] = mapped_column(Name(300))
     retry_of: Mapped[str | None] = mapped_column(Id())
+    key_id: Mapped[str | None] = mapped_column(Id())
     created_ms: Mapped[int] = mapped_column(Millis)
     started_ms: Mapped[int | None] = mapped_column(Millis)
     finished_ms: Mapped[int | None] = mapped_column(Millis)

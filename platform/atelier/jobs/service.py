@@ -38,6 +38,7 @@ class NewJob:
     config: dict[str, Any]
     retry_of: str | None = None
     priority: str = "normal"
+    key_id: str | None = None
 
 
 def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms: int) -> None:
@@ -63,6 +64,7 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
             "config": one.config,
             "retry_of": one.retry_of,
             "rank_ms": states.rank_ms(created_ms=now_ms, priority=one.priority),
+            "key_id": one.key_id,
             "created_ms": now_ms,
         }
         for one in new

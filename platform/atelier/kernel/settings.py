@@ -141,6 +141,10 @@ class Settings(ProviderSettings):
     requests_per_minute: int = Field(
         3_000, ge=1, description="any other request per user, or per address when anonymous"
     )
+    api_keys_max: int = Field(
+        20, ge=1, le=1_000, description="active API keys per user; ten times as many with ended ones"
+    )
+    key_changes_per_minute: int = Field(30, ge=1, description="API keys made, changed or revoked per user")
     login_failures_max: int = Field(10, ge=1, description="failed logins per address and account in 15 minutes")
 
     webhooks_max: int = Field(10, ge=1, le=100, description="endpoints of outgoing webhooks per user")

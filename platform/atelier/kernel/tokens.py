@@ -23,15 +23,28 @@ _jwt = jwt.PyJWT({"enforce_minimum_key_length": True, "require": REQUIRED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a valid access token says. `version` is the user's token version at issue: a bump ends all older tokens."""
+    """What a valid access token says. `version` is the user's token version at issue: a bump ends all older tokens.
+
+    `key_id` names the API key that it stands for; such a token never leaves the process that made it.
+    """
 
     user_id: str
     token_id: str
     version: int
     expires_ms: int
+    key_id: str | None = None
 
 
-def issue(keyring: Keyring, *, user_id: str, token_id: str, version: int, now_ms: int, expires_ms: int) -> str:
+def issue(
+    keyring: Keyring,
+    *,
+    user_id: str,
+    token_id: str,
+    version: int,
+    now_ms: int,
+    expires_ms: int,
+    key_id: str | None = None,
+) -> str:
     """An access token, signed with the current key, which it names."""
     now = now_ms // 1000
     payload = {
@@ -44,6 +57,8 @@ def issue(keyring: Keyring, *, user_id: str, token_id: str, version: int, now_ms
         "nbf": now,
         "exp": expires_ms // 1000,
     }
+    if key_id is not None:
+        payload["key"] = key_id
     key = keyring.current
     return _jwt.encode(payload, key.secret, ALGORITHM, headers={"typ": TYPE, "kid": key.kid})
 
@@ -57,6 +72,7 @@ def verify(keyring: Keyring, token: str) -> Claims:
             token_id=str(payload["jti"]),
             version=int(payload["ver"]),
             expires_ms=int(payload["exp"]) * 1000,
+            key_id=str(payload["key"]) if "key" in payload else None,
         )
     except (jwt.InvalidTokenError, TypeError, ValueError) as error:
         raise Unauthorized from error

@@ -1,5 +1,6 @@
 """Every table, so that importing this module fills the metadata."""
 
+from atelier.accounts import key_models as keys
 from atelier.accounts import models as accounts
 from atelier.analytics import models as analytics
 from atelier.catalog import authoring_models as authoring
@@ -28,6 +29,7 @@ ALL = (
     generation,
     idempotency,
     jobs,
+    keys,
     lanes,
     ledger,
     mail,
