@@ -26,7 +26,8 @@ from web import gateways as payment_gateways
 from web.border import Border
 from web.docs_page import PAGES, Pages
 from web.gate import Gate, dress
-from web.identity import Identities, from_database
+from web.identity import Identities, from_database, keys_from_database
+from web.key_uses import KeyUses
 from web.limits import Limits, RedisCounters, open_redis
 from web.live import service as live
 from web.metrics import REQUESTS, Requests
@@ -100,8 +101,9 @@ async def composed(settings: Settings) -> AsyncGenerator[Services]:
     db = AsyncDatabase(Database(settings.database_url, pool_size=settings.database_pool))
     redis = open_redis(settings.redis_url)
     load, poll = from_database(db)
-    identities = Identities(keyring=settings.keyring, load=load, poll=poll)
+    identities = Identities(keyring=settings.keyring, load=load, poll=poll, load_key=keys_from_database(db))
     limits = Limits(rates(settings), store=RedisCounters(redis))
+    key_uses = KeyUses(db)
     desk = Desk(db=db, passwords=PasswordHasher(), settings=settings)
     readiness = Checks(
         needed={
@@ -111,12 +113,21 @@ async def composed(settings: Settings) -> AsyncGenerator[Services]:
         },
         wished={"broker": _broker_check(settings)},
     )
-    services = Services(settings=settings, db=db, identities=identities, limits=limits, desk=desk, readiness=readiness)
+    services = Services(
+        settings=settings,
+        db=db,
+        identities=identities,
+        limits=limits,
+        key_uses=key_uses,
+        desk=desk,
+        readiness=readiness,
+    )
     try:
-        async with background.running(revocations=identities.watch, limits=limits.run):
+        async with background.running(revocations=identities.watch, limits=limits.run, key_uses=key_uses.run):
             await readiness.prepare()
             yield services
     finally:
+        await key_uses.close()
         await redis.aclose()
         await asyncio.to_thread(desk.passwords.close)
         await asyncio.to_thread(db.close)
@@ -130,6 +141,9 @@ def rates(settings: Settings) -> dict[str, int]:
         "register": settings.registrations_per_minute,
         "upload": settings.uploads_per_minute,
         "orders": settings.orders_per_minute,
+        "keys": settings.key_changes_per_minute,
+        "key": settings.requests_per_minute,
+        "key_submit": settings.submissions_per_minute,
         "author": settings.agent_changes_per_minute,
     }
 

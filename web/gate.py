@@ -1,8 +1,9 @@
 """One endpoint, compiled: everything that happens between the router and its handler, and on the way back.
 
-Who asks (401), how often (429), whether they may (403), whether the path can exist (404), then query and body (400,
-413, 415), then the handler; then the answer as bytes with its headers, or the fault as a problem. It is the path of
-every request, so it is one function and no chain of middlewares, asks nothing twice and builds nothing unasked.
+Who asks (401), how often (429), whether they and their API key may (403), whether the path can exist (404), then query
+and body (400, 413, 415), then the handler; then the answer as bytes with its headers, or the fault as a problem. It is
+the path of every request, so it is one function and no chain of middlewares, asks nothing twice and builds nothing
+unasked.
 """
 
 import re
@@ -15,6 +16,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 from structlog.contextvars import STRUCTLOG_KEY_PREFIX
 
+from atelier.accounts.errors import KeyNotAccepted, ScopeMissing
 from atelier.contracts import idempotency
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed
 from atelier.kernel.clock import now_ms
@@ -22,8 +24,8 @@ from atelier.kernel.errors import Forbidden, NotFound, RateLimited, Refusal, Una
 from atelier.kernel.ids import new_id
 from web import faults, reading
 from web.border import Border, counted_as
-from web.identity import Identity
-from web.limits import Policy
+from web.identity import Identity, KeyRights
+from web.limits import Policy, Quota
 from web.metrics import Requests
 from web.routing import REQUEST_ID, Call, Endpoint, Frame, Reply
 from web.schemas.model import Answer, Query
@@ -65,6 +67,8 @@ class Gate:
         self._identities, self._limits = services.identities, services.limits
         self._policy = services.limits.policy(endpoint.rate) if endpoint.rate != "none" else None
         self._default = services.limits.policy("default")
+        self._key_rates = services.limits.policy("key"), services.limits.policy("key_submit")
+        self._key_uses = services.key_uses
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """The aiohttp handler."""
@@ -138,8 +142,35 @@ class Gate:
         call.quota = quota = self._limits.take(policy, key, call.now_ms)
         if quota.retry_after:
             raise RateLimited(retry_after=quota.retry_after)
+        if identity is not None and identity.key is not None:
+            self._count_key(identity.key, call, quota)
+
+    def _count_key(self, key: KeyRights, call: Call, tightest: Quota) -> None:
+        self._key_uses.note(key.key_id, call.now_ms)
+        submissions = key.submissions_per_minute if self.endpoint.rate == "submit" else None
+        for policy, limit in zip(self._key_rates, (key.requests_per_minute, submissions), strict=True):
+            if limit is None:
+                continue
+            quota = self._limits.take(policy, key.key_id, call.now_ms, limit=limit)
+            if quota.retry_after:
+                call.quota = quota
+                raise RateLimited(retry_after=quota.retry_after)
+            if quota.remaining < tightest.remaining:
+                call.quota = tightest = quota
+
+    def _admit(self, key: KeyRights, call: Call) -> None:
+        scope = self.endpoint.scope
+        if scope is not None:
+            if scope not in key.scopes:
+                raise ScopeMissing(scope=scope)
+        elif self.endpoint.auth == "optional":
+            call.identity = None
+        else:
+            raise KeyNotAccepted
 
     def _check(self, call: Call) -> None:
+        if call.identity is not None and call.identity.key is not None:
+            self._admit(call.identity.key, call)
         if self.endpoint.auth == "admin" and call.user.role != "admin":
             raise Forbidden
         path = call.request.match_info

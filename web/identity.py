@@ -1,8 +1,9 @@
 """Who is asking: a bounded cache from the Authorization header to the user behind it.
 
-A token is verified and its user is read once; after that a request costs one lookup. What ends a token is noticed at
-once in the process that did it (`forget`) and within a second elsewhere, from the table of revocations. Nothing is
-believed longer than `FRESH_MS` without asking the database again, and nothing is believed when it can't be asked.
+A token is verified, or an API key looked up, and its user is read once; after that a request costs one lookup. What
+ends a token or a key is noticed at once in the process that did it (`forget`) and within a second elsewhere, from the
+table of revocations. Nothing is believed longer than `FRESH_MS` without asking the database again, and nothing is
+believed when it can't be asked.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from atelier.accounts import queries
+from atelier.accounts import api_keys, key_tokens, queries
+from atelier.accounts.api_keys import Bearer
+from atelier.accounts.scopes import Scope
 from atelier.kernel import clock, logs, tokens
 from atelier.kernel.database import AsyncDatabase
 from atelier.kernel.errors import Transient, Unauthorized
@@ -29,11 +32,23 @@ FRESH_MS = 30 * clock.SECOND_MS
 POLL_SECONDS = 0.5
 # A revocation gets its time before its transaction commits, and a transaction may last: look back this far each time.
 OVERLAP_MS = 15 * clock.SECOND_MS
+NEVER_MS = 253_370_764_799_000
+"""When what has no end ends: with the last year that has four digits in every time zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRights:
+    """What the API key that a request came with may do, and how often a minute; None: as often as its user."""
+
+    key_id: str
+    scopes: frozenset[str]
+    requests_per_minute: int | None
+    submissions_per_minute: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """A signed-in user, as of at most `FRESH_MS` ago."""
+    """A signed-in user, or (with `key`) who stands for one with an API key, as of at most `FRESH_MS` ago."""
 
     user_id: str
     role: str
@@ -42,6 +57,16 @@ class Identity:
     expires_ms: int
     email: str
     email_verified: bool
+    key: KeyRights | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether this is allowed: everything to a user, and to a key what its scopes name."""
+        return self.key is None or scope in self.key.scopes
+
+    @property
+    def key_id(self) -> str | None:
+        """The key's id, if there is one."""
+        return self.key.key_id if self.key else None
 
 
 class Ended(Protocol):
@@ -55,6 +80,9 @@ class Ended(Protocol):
 
 LoadIdentity = Callable[[Claims], Awaitable[Identity | None]]
 """The user that a token names now, or None when the token no longer counts. Raises Transient."""
+
+LoadKey = Callable[[str], Awaitable[Identity | None]]
+"""Who the API key with this digest stands for now, or None when it no longer counts. Raises Transient."""
 
 PollRevocations = Callable[[int | None], Awaitable[tuple[int, Sequence[Ended]]]]
 """From a database time (None: now) on: that database's time now, and what was ended since. Raises Transient."""
@@ -70,10 +98,17 @@ class Identities:
     """The cache. One per process; everything but `identify` and `watch` is synchronous and for the event loop only."""
 
     def __init__(
-        self, *, keyring: Keyring, load: LoadIdentity, poll: PollRevocations, entries_max: int = ENTRIES_MAX
+        self,
+        *,
+        keyring: Keyring,
+        load: LoadIdentity,
+        poll: PollRevocations,
+        load_key: LoadKey | None = None,
+        entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._keyring = keyring
         self._load = load
+        self._load_key = load_key
         self._poll = poll
         self._entries_max = entries_max
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -96,15 +131,23 @@ class Identities:
     async def identify(self, header: str, now_ms: int) -> Identity:
         """The identity behind an Authorization header. Raises Unauthorized, or Transient when nobody can tell."""
         forgotten = self._forgotten
-        identity = await self.of_token(_bearer(header))
+        token = _bearer(header)
+        identity = await (self._of_key(token) if key_tokens.is_key(token) else self.of_token(token))
         # What was read before something was ended may be what was ended: it serves this request, but no later one.
         if forgotten == self._forgotten:
             self._keep(header, identity, now_ms)
         return identity
 
     async def of_token(self, token: str) -> Identity:
-        """The identity behind a token that came another way. Raises Unauthorized or Transient."""
+        """The identity behind a session's token that came another way. Raises Unauthorized or Transient."""
         identity = await self._load(tokens.verify(self._keyring, token))
+        if identity is None:
+            raise Unauthorized
+        return identity
+
+    async def _of_key(self, token: str) -> Identity:
+        digest = key_tokens.digest_of(token)
+        identity = await self._load_key(digest) if self._load_key else None
         if identity is None:
             raise Unauthorized
         return identity
@@ -177,7 +220,38 @@ def from_database(db: AsyncDatabase) -> tuple[LoadIdentity, PollRevocations]:
     return load, poll
 
 
+def keys_from_database(db: AsyncDatabase) -> LoadKey:
+    """The same for API keys."""
+
+    async def load(digest: str) -> Identity | None:
+        bearer = await db.read(api_keys.bearer, digest=digest)
+        return _of_bearer(bearer) if bearer else None
+
+    return load
+
+
+def _of_bearer(bearer: Bearer) -> Identity:
+    return Identity(
+        user_id=bearer.user_id,
+        role=bearer.role,
+        version=bearer.version,
+        token_id=bearer.key_id,
+        expires_ms=NEVER_MS if bearer.expires_ms is None else bearer.expires_ms,
+        email=bearer.email,
+        email_verified=bearer.email_verified,
+        key=KeyRights(
+            key_id=bearer.key_id,
+            scopes=bearer.scopes,
+            requests_per_minute=bearer.requests_per_minute,
+            submissions_per_minute=bearer.submissions_per_minute,
+        ),
+    )
+
+
 def _identity(session: Session, *, claims: Claims) -> Identity | None:
+    if claims.key_id is not None:
+        bearer = api_keys.bearer(session, key_id=claims.key_id)
+        return _of_bearer(bearer) if bearer else None
     row = queries.identity(session, user_id=claims.user_id)
     if row is None or row.status != "active" or row.token_version != claims.version:
         return None

@@ -124,11 +124,18 @@ class Quota:
     remaining: int
     reset: int
     retry_after: int
+    limit: int
 
     @property
     def header(self) -> str:
         """The value of the `RateLimit` header."""
         return f"{self.policy.prefix}{self.remaining};t={self.reset}"
+
+    @property
+    def policy_header(self) -> str:
+        """The value of the `RateLimit-Policy` header."""
+        policy = self.policy
+        return policy.header if self.limit == policy.limit else f'"{policy.name}";q={self.limit};w={WINDOW_SECONDS}'
 
 
 class Limits:
@@ -147,21 +154,23 @@ class Limits:
         """Raises KeyError for a name that no setting knows: routes are checked at start."""
         return self._policies[name]
 
-    def take(self, policy: Policy, key: str, now_ms: int, amount: int = 1) -> Quota:
-        """Count `amount` requests of `key`, unless that would be more than the limit."""
+    def take(self, policy: Policy, key: str, now_ms: int, amount: int = 1, *, limit: int | None = None) -> Quota:
+        """Count `amount` requests of `key`, unless that would be more than the policy's limit, or than its own."""
+        if limit is None:
+            limit = policy.limit
         window, elapsed = divmod(now_ms, WINDOW_MS)
         if window > policy.window:
             policy.roll(window)
         count = policy.counts.get(key) or policy.start(key)
         left = WINDOW_MS - elapsed
         reset = -(-left // 1000)
-        free = policy.limit - count.known - count.pending - count.before * left // WINDOW_MS
+        free = limit - count.known - count.pending - count.before * left // WINDOW_MS
         if free < amount:
-            return Quota(policy, max(0, free), reset, _wait_seconds(policy, count, left, amount))
+            return Quota(policy, max(0, free), reset, _wait_seconds(limit, count, left, amount), limit)
         count.pending += amount
         if not count.queued:
             self._queue(policy, policy.window, count)
-        return Quota(policy, free - amount, reset, 0)
+        return Quota(policy, free - amount, reset, 0, limit)
 
     async def exchange(self) -> None:
         """Tell the store what was counted since the last time, and learn the totals. Raises RedisError or OSError."""
@@ -210,14 +219,14 @@ class Limits:
         self._waiting.setdefault((policy, window), []).append(count)
 
 
-def _wait_seconds(policy: Policy, count: Count, left: int, amount: int) -> int:
+def _wait_seconds(limit: int, count: Count, left: int, amount: int) -> int:
     """Whole seconds until `amount` would be let through, if nothing else is asked meanwhile."""
     used = count.known + count.pending
-    room = policy.limit - used - amount
+    room = limit - used - amount
     if room >= 0:  # The past window is in the way: wait until enough of it has slid out.
         wait_ms = left - WINDOW_MS * (room + 1) / count.before
     else:  # This window is in the way: wait for its end, and then until enough of it has slid out.
-        wait_ms = left + WINDOW_MS * (1 - (max(0, policy.limit - amount) + 1) / max(1, used))
+        wait_ms = left + WINDOW_MS * (1 - (max(0, limit - amount) + 1) / max(1, used))
     return math.floor(wait_ms / 1000) + 1
 
 

@@ -65,7 +65,14 @@ def build(
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "POST /api/auth/login 返回的令牌 · The token from POST /api/auth/login",
-                }
+                },
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "atk_…",
+                    "description": "POST /api/keys 返回的密钥，须有所列权限 · "
+                    "A key from POST /api/keys that has the scope which is named",
+                },
             },
         },
     }
@@ -98,10 +105,7 @@ BODIES: Json = {
 def codes(endpoint: Endpoint) -> tuple[str, ...]:
     """Every stable code that this endpoint may answer with."""
     found = ["VALIDATION_FAILED", *endpoint.errors, "INTERNAL", "UNAVAILABLE"]
-    if endpoint.auth in {"user", "admin"}:
-        found.append("UNAUTHORIZED")
-    if endpoint.auth != "public":
-        found.append("FORBIDDEN")
+    found += _of_the_door(endpoint)
     if any(name.endswith("Id") for name in endpoint.parameters):
         found.append("NOT_FOUND")
     if endpoint.method != "GET":
@@ -111,6 +115,13 @@ def codes(endpoint: Endpoint) -> tuple[str, ...]:
     if endpoint.idempotent:
         found += ["IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_IN_PROGRESS"]
     return tuple(dict.fromkeys(found))
+
+
+def _of_the_door(endpoint: Endpoint) -> list[str]:
+    for_someone = endpoint.auth in {"user", "admin"}
+    by_key = "SCOPE_MISSING" if endpoint.scope else "KEY_NOT_ACCEPTED" if for_someone else ""
+    found = ["UNAUTHORIZED" if for_someone else "", "FORBIDDEN" if endpoint.auth != "public" else "", by_key]
+    return [code for code in found if code]
 
 
 def _schemas(endpoints: Iterable[Endpoint], sent: Iterable[type[Answer]]) -> tuple[Schemas, Json]:
@@ -179,10 +190,11 @@ def _sent(summary: tuple[str, str], model: type[Answer], schemas: Schemas) -> Js
 
 
 def _security(endpoint: Endpoint) -> list[Json]:
-    required: Json = {"bearer": []}
     if endpoint.auth == "public":
         return []
-    return [{}, required] if endpoint.auth == "optional" else [required]
+    nobody: list[Json] = [{}] if endpoint.auth == "optional" else []
+    by_key: list[Json] = [{"apiKey": [endpoint.scope]}] if endpoint.scope else []
+    return [*nobody, {"bearer": []}, *by_key]
 
 
 def _path_parameters(endpoint: Endpoint) -> list[Json]:

@@ -27,6 +27,7 @@ from web.handlers import (
     generate,
     health,
     jobs,
+    keys,
     notifications,
     orders,
     packages,
@@ -49,6 +50,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *health.ENDPOINTS,
     *auth.ENDPOINTS,
     *users.ENDPOINTS,
+    *keys.ENDPOINTS,
     *notifications.ENDPOINTS,
     *agents.ENDPOINTS,
     *authoring.ENDPOINTS,
@@ -93,6 +95,7 @@ WEBHOOKS: Mapping[str, tuple[tuple[str, str], type[Answer]]] = {
 
 TAGS: Mapping[str, tuple[str, str]] = {
     "auth": ("账户与登录", "Accounts and sign-in"),
+    "keys": ("API密钥", "API keys"),
     "users": ("用户", "Users"),
     "notifications": ("通知", "Notifications"),
     "agents": ("智能体", "Agents"),

@@ -9,6 +9,8 @@ from typing import Any, Literal, Self
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
+from atelier.accounts.errors import ScopeMissing
+from atelier.accounts.scopes import Scope
 from atelier.contracts.idempotency import Keyed, keyed
 from atelier.kernel.errors import Unauthorized
 from web import messages
@@ -108,6 +110,11 @@ class Call:
             raise Unauthorized
         return self.identity
 
+    def require(self, scope: Scope) -> None:
+        """For what a request needs beside the scope of its endpoint. Raises ScopeMissing."""
+        if not self.user.may(scope):
+            raise ScopeMissing(scope=scope)
+
     @property
     def address(self) -> str:
         """The client's address, as far as it can be believed."""
@@ -157,7 +164,7 @@ class Call:
         quota = self.quota
         if quota is not None:
             headers[RATE_LIMIT] = quota.header
-            headers[RATE_LIMIT_POLICY] = quota.policy.header
+            headers[RATE_LIMIT_POLICY] = quota.policy_header
         origin = self.request.headers.get(hdrs.ORIGIN)
         if origin is not None:
             self.frame.origins.dress(origin, headers)
@@ -176,6 +183,7 @@ class Endpoint:
 
     handler        answers an `Answer`, a `Reply`, an aiohttp response, or None for an empty body
     auth           public never looks at the Authorization header; optional takes a good token, ignores a bad one
+    scope          what an API key needs for it; with None no key opens it, and an optional one takes keys for nobody
     body           model of the JSON body; with `body_optional` an empty body counts as {}
     accepts        media type of a body that the handler reads itself from `call.request`; excludes `body`; with `*/*`
                    there may be any body or none
@@ -194,6 +202,7 @@ class Endpoint:
     summary: tuple[str, str]
     tag: str
     auth: Auth = "user"
+    scope: Scope | None = None
     body: type[Body] | None = None
     body_optional: bool = False
     body_max: int = BODY_MAX
@@ -214,9 +223,12 @@ class Endpoint:
     cache: str = "no-cache"
 
     def __post_init__(self) -> None:
-        """Raises ValueError where strangers would share keys."""
+        """Raises ValueError where strangers would share keys, and where an API key would open an administrator's."""
         if self.idempotent and self.auth in {"public", "optional"} and self.key_owner is None:
             message = f"{self.method} {self.path}: whose is the key of someone who is not signed in?"
+            raise ValueError(message)
+        if self.scope is not None and self.auth in {"public", "admin"}:
+            message = f"{self.method} {self.path}: no API key is asked for here, or none is enough"
             raise ValueError(message)
 
     @property

@@ -9,6 +9,7 @@ from atelier.kernel.database import AsyncDatabase
 from atelier.kernel.settings import Settings
 from atelier.onboarding.desk import Desk
 from web.identity import Identities
+from web.key_uses import KeyUses
 from web.limits import Limits
 
 
@@ -28,6 +29,7 @@ class Services:
     db: AsyncDatabase
     identities: Identities
     limits: Limits
+    key_uses: KeyUses
     desk: Desk
     readiness: Callable[[], Awaitable[Readiness]]
 

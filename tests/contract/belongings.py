@@ -20,6 +20,7 @@ from atelier.storage import stores
 from atelier.webhooks import by_hand, endpoints, signing
 from atelier.webhooks.endpoints import NewWebhook
 from tests.contract import attacks
+from tests.jobs import keys
 from tests.stack import KEYRING, Stack
 from web.schemas.agent_body import AgentBody
 
@@ -66,6 +67,16 @@ def statement(stack: Stack) -> str:
     new = {yesterday: statement_id}
     stack.database.transact(statements.add, provider="alipay", new=new, now_ms=clock.now_ms())
     return statement_id
+
+
+def things(stack: Stack, user_id: str) -> dict[str, str]:
+    """An API key and a notification of this user."""
+    return {"keyId": key(stack, user_id), "notificationId": notification(stack, user_id)}
+
+
+def key(stack: Stack, user_id: str) -> str:
+    """An API key of this user."""
+    return keys.make(stack.database, user_id, scopes=["jobs:read"]).id
 
 
 def notification(stack: Stack, user_id: str) -> str:

@@ -18,6 +18,8 @@ FINDS = (
     ("/api/agents/mine", "get", "200", "/agents/0/id", "agentId"),
     ("/api/agents/{agentId}", "get", "200", "/creator/id", "userId"),
     ("/api/notifications", "get", "200", "/notifications/0/id", "notificationId"),
+    ("/api/keys", "post", "201", "/id", "keyId"),
+    ("/api/keys", "get", "200", "/keys/0/id", "keyId"),
     ("/api/workshop/projects", "post", "201", "/id", "projectId"),
     ("/api/workshop/projects", "get", "200", "/projects/0/id", "projectId"),
     ("/api/workshop/projects/{projectId}/versions", "post", "201", "/number", "version"),

@@ -139,7 +139,7 @@ def world(place: Place) -> Generator[World]:
     schema = stack.database.read(_reflected)
     empty = World(stack, schema, attacker, victim, disabled, admin, subject, shared, {})
     own, foreign = (stack.echo(empty.signed_in(one)).json()["jobId"] for one in (attacker, victim))
-    notices = [belongings.notification(stack, one) for one in (attacker, victim)]
+    things = [belongings.things(stack, one) for one in (attacker, victim)]
     orders = [belongings.order(stack, one) for one in (attacker, victim)]
     projects = [
         belongings.projects(stack, owner=empty.signed_in(one), subject=empty.signed_in(subject))
@@ -154,7 +154,7 @@ def world(place: Place) -> Generator[World]:
             **shared,
             "jobId": own,
             "userId": attacker,
-            "notificationId": notices[0],
+            **things[0],
             "orderId": orders[0],
             **projects[0],
             "draftId": drafts[0],
@@ -167,7 +167,7 @@ def world(place: Place) -> Generator[World]:
         foreign={
             "jobId": foreign,
             "userId": victim,
-            "notificationId": notices[1],
+            **things[1],
             "orderId": orders[1],
             **projects[1],
             "agentId": drafts[1],

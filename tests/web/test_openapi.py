@@ -89,7 +89,9 @@ def test_only_routes_that_say_so_are_public(table: Sequence[Endpoint]) -> None:
     operations = {(method, path): operation for method, path, operation in _operations(_document(table))}
     for endpoint in table:
         security = operations[endpoint.method, endpoint.path]["security"]
-        assert security == {"public": [], "optional": [{}, {"bearer": []}]}.get(endpoint.auth, [{"bearer": []}])
+        by_key: list[Json] = [{"apiKey": [endpoint.scope]}] if endpoint.scope else []
+        nobody: list[Json] = [{}] if endpoint.auth == "optional" else []
+        assert security == ([] if endpoint.auth == "public" else [*nobody, {"bearer": []}, *by_key])
 
 
 @both

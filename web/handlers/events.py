@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp_sse import EventSourceResponse, sse_response
 
+from atelier.accounts.errors import ScopeMissing
 from atelier.kernel import clock
 from atelier.kernel.errors import Forbidden, RateLimited, Unauthorized
 from atelier.kernel.ids import new_id
@@ -35,6 +36,7 @@ async def stream(call: Call) -> web.StreamResponse | Reply:
     """
     live = call.request.app[LIVE]
     feed = Feed(call.user.user_id, locale=call.locale)
+    feed.jobs_only = call.user.key is not None
     authorization = call.request.headers[hdrs.AUTHORIZATION]
     with live.event_streams.attended(feed, authorization=authorization):
         try:
@@ -99,12 +101,19 @@ async def _admitted(call: Call, told: AuthMessage) -> tuple[Identity, str]:
     if told.token is not None:
         header = f"Bearer {told.token}"
         known = identities.known(header, clock.now_ms())
-        return known or await identities.identify(header, clock.now_ms()), header
+        return _reader(known or await identities.identify(header, clock.now_ms())), header
     if told.ticket is None:
         raise Unauthorized
     # A ticket is worth a question: its session may have ended since it was made.
     header = await tickets.redeem(call.services.db, call.services.settings.keyring, told.ticket, now_ms=clock.now_ms())
-    return await identities.identify(header, clock.now_ms()), header
+    return _reader(await identities.identify(header, clock.now_ms())), header
+
+
+def _reader(identity: Identity) -> Identity:
+    """The same, if it may read jobs. Raises ScopeMissing."""
+    if not identity.may("jobs:read"):
+        raise ScopeMissing(scope="jobs:read")
+    return identity
 
 
 def _spent(call: Call, user_id: str) -> None:
@@ -133,6 +142,7 @@ ENDPOINTS = (
         method="GET",
         path="/api/jobs/{jobId}/events",
         handler=stream,
+        scope="jobs:read",
         summary=("任务事件流", "A job's events as a stream"),
         tag="events",
         query=EventsQuery,
@@ -153,6 +163,7 @@ ENDPOINTS = (
         method="POST",
         path="/api/events/ticket",
         handler=make_ticket,
+        scope="jobs:read",
         summary=("获取一次性票据", "Get a one-time ticket"),
         tag="events",
         answer=TicketAnswer,

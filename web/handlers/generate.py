@@ -45,6 +45,8 @@ async def generate(call: Call) -> Reply:
     if earlier := await _earlier(call):
         return await _accepted(call, earlier)
     agent = await call.request.app[SUBMISSIONS].agents.usable(body.agent_id, user, now_ms=call.now_ms)
+    if body.project_id is not None:
+        call.require("projects:write")
     if body.save_version and body.project_id is None:
         raise Invalid([{"path": ["saveVersion"], "message": "saveVersion needs projectId", "code": "needs_project"}])
     config = runtime.validate(agent, input_data=body.input_data, config=body.config)
@@ -67,6 +69,8 @@ async def retry(call: Call) -> Reply:
     job = await call.services.db.read(queries.stored, job_id=call.path["jobId"], user_id=user.user_id)
     if job is None:
         raise JobNotFound(call.path["jobId"])
+    if job.project_id is not None:
+        call.require("projects:write")
     if job.state not in {states.FAILED, states.CANCELED}:
         raise JobNotFailed(call.path["jobId"], status=job.state)
     agent = await call.request.app[SUBMISSIONS].agents.usable(job.agent_id, user, now_ms=call.now_ms)
@@ -130,6 +134,7 @@ async def _submission(
         deadline_seconds=seconds or call.services.settings.deadline_seconds,
         keyed=call.keyed,
         retry_of=retry_of,
+        key_id=call.user.key_id,
         estimate={"p50Seconds": estimate.p50_seconds, "p90Seconds": estimate.p90_seconds} if estimate else None,
     )
 
@@ -174,12 +179,8 @@ def _preferred_wait(call: Call) -> int:
 
 
 ERRORS = (
-    "AGENT_UNAVAILABLE",
-    "NOT_PURCHASED",
-    "INSUFFICIENT_CREDITS",
-    "TOO_MANY_WAITING",
-    "EMAIL_UNVERIFIED",
-    "DRAINING",
+    *("AGENT_UNAVAILABLE", "NOT_PURCHASED", "INSUFFICIENT_CREDITS", "TOO_MANY_WAITING", "EMAIL_UNVERIFIED"),
+    *("DRAINING", "KEY_CREDITS_EXHAUSTED"),
 )
 
 ENDPOINTS = (
@@ -187,6 +188,7 @@ ENDPOINTS = (
         method="POST",
         path="/api/workshop/generate",
         handler=generate,
+        scope="generate",
         summary=("提交生成任务", "Submit a generation"),
         tag="jobs",
         body=GenerateBody,
@@ -204,6 +206,7 @@ ENDPOINTS = (
         method="POST",
         path="/api/jobs/{jobId}/cancel",
         handler=cancel,
+        scope="generate",
         summary=("取消任务", "Cancel a job"),
         tag="jobs",
         answer=CancelAnswer,
@@ -214,6 +217,7 @@ ENDPOINTS = (
         method="POST",
         path="/api/jobs/{jobId}/retry",
         handler=retry,
+        scope="generate",
         summary=("重试任务", "Try a job again"),
         tag="jobs",
         answer=Submitted,

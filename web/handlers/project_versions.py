@@ -119,6 +119,7 @@ ENDPOINTS = (
     _versions(
         method="GET",
         handler=list_versions,
+        scope="projects:read",
         summary=("版本列表", "List versions"),
         auth="optional",
         query=PageQuery,
@@ -128,6 +129,7 @@ ENDPOINTS = (
     _versions(
         method="POST",
         handler=add_version,
+        scope="projects:write",
         summary=("添加版本", "Add a version"),
         body=VersionBody,
         body_max=VERSION_BODY_MAX,
@@ -140,6 +142,7 @@ ENDPOINTS = (
     _one(
         method="GET",
         handler=read_version,
+        scope="projects:read",
         summary=("查看版本", "Read a version"),
         auth="optional",
         answer=VersionAnswer,
@@ -150,6 +153,7 @@ ENDPOINTS = (
         method="POST",
         path="/api/workshop/projects/{projectId}/versions/{version}/restore",
         handler=restore_version,
+        scope="projects:write",
         summary=("恢复版本", "Restore a version"),
         tag="workshop",
         answer=VersionSummary,

@@ -31,6 +31,7 @@ class Close(IntEnum):
 
     GOING_AWAY = 1001
     UNAUTHORIZED = 4401
+    FORBIDDEN = 4403
     TOO_SLOW = 4408
     TOO_MANY = 4429
 
@@ -53,13 +54,14 @@ class Feed:
 
     __slots__ = (
         *("_paused", "_waiter", "_waiting", "_waiting_max"),
-        *("ended", "everything", "locale", "on_end", "on_news", "told", "tracks", "user_id"),
+        *("ended", "everything", "jobs_only", "locale", "on_end", "on_news", "told", "tracks", "user_id"),
     )
 
     def __init__(self, user_id: str, *, locale: Locale = "zh", waiting_max: int = WAITING_MAX) -> None:
         self.user_id = user_id
         self.locale: Locale = locale
         self.everything = False
+        self.jobs_only = False  # What happens to its user's account is not for an API key.
         self.ended: Close | None = None
         self.on_end: Callable[[Close], None] | None = None
         self.on_news: Callable[[Feed], None] | None = None
@@ -126,7 +128,7 @@ class Feed:
 
     def offer(self, notice: Notice) -> None:
         """Take an event if it is for this feed and new."""
-        if self.ended is not None or notice.user_id != self.user_id:
+        if not self._concerns(notice):
             return
         if self._paused is not None:
             self._keep(self._paused, notice)
@@ -187,6 +189,10 @@ class Feed:
             self._waiter = None
 
     # -- inside
+
+    def _concerns(self, notice: Notice) -> bool:
+        mine = self.ended is None and notice.user_id == self.user_id
+        return mine and not (self.jobs_only and notice.job_id is None)
 
     def _accept(self, track: Track, notice: Notice) -> None:
         if track.over or notice.seq <= track.seen:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
 
+from atelier.accounts.scopes import Scope
 from atelier.kernel import clock
 from atelier.kernel.errors import RateLimited, Transient, Unauthorized
 from web.identity import Identities
@@ -15,11 +16,12 @@ RETRY_SECONDS = 5
 
 
 class Sessions:
-    """The open sessions of one kind. Each lives as long as the token that opened it."""
+    """The open sessions of one kind. Each lives as long as the token that opened it, and as it has the scope."""
 
-    def __init__(self, identities: Identities, *, per_user_max: int) -> None:
+    def __init__(self, identities: Identities, *, per_user_max: int, scope: Scope | None = None) -> None:
         self._identities = identities
         self._per_user_max = per_user_max
+        self._scope: Scope | None = scope
         self._open: dict[Feed, str] = {}
         self._by_user: dict[str, int] = {}
         self._closing = False
@@ -84,9 +86,12 @@ class Sessions:
 
     async def _ask(self, feed: Feed, header: str) -> None:
         try:
-            await self._identities.identify(header, clock.now_ms())
+            identity = await self._identities.identify(header, clock.now_ms())
         except Unauthorized:
             feed.end(Close.UNAUTHORIZED)
         except Transient:
             # Nobody can tell now. The session goes on, and is asked about again in a moment.
             return
+        else:
+            if self._scope is not None and not identity.may(self._scope):
+                feed.end(Close.FORBIDDEN)

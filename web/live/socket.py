@@ -5,7 +5,8 @@
     ← authenticated, subscribed, unsubscribed, pong, error    answers, in the envelope of events
     ← job.…, credits.changed, notification.created            events
 
-Close codes: 1001 come again, 1009 message too large, 4401 the session has ended, 4408 too slow, 4429 too many sockets.
+Close codes: 1001 come again, 1009 message too large, 4401 the session has ended, 4403 an API key without
+`jobs:read`, 4408 too slow, 4429 too many sockets.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from functools import partial
 from aiohttp import WSMsgType, web
 
 from atelier.kernel import clock
-from atelier.kernel.errors import AtelierError, Invalid, RateLimited, Transient, Unauthorized
-from web.identity import Identity
+from atelier.kernel.errors import AtelierError, Forbidden, Invalid, RateLimited, Transient, Unauthorized
+from web.identity import NEVER_MS, Identity
 from web.live import talk
 from web.live.feed import Close, Feed
 from web.live.service import Live
@@ -79,6 +80,9 @@ class Socket:
         except (Unauthorized, Invalid, TimeoutError):
             self._close(Close.UNAUTHORIZED)
             return None
+        except Forbidden:
+            self._close(Close.FORBIDDEN)
+            return None
         except Transient:
             # Nobody can tell now who this is: it may come again.
             self._close(Close.GOING_AWAY)
@@ -87,6 +91,7 @@ class Socket:
             self._live.lobby.discard(lobby)
         feed = Feed(identity.user_id, locale=self._locale)
         feed.on_end, feed.on_news = self._close, self._news
+        feed.jobs_only = identity.key is not None
         return feed, authorization, identity.expires_ms
 
     async def _introduced(self) -> tuple[Identity, str]:
@@ -103,7 +108,7 @@ class Socket:
         except RateLimited:
             self._close(Close.TOO_MANY)
             return
-        session = {"userId": feed.user_id, "expiresAt": clock.rfc3339(expires_ms)}
+        session = {"userId": feed.user_id, "expiresAt": clock.rfc3339(expires_ms) if expires_ms < NEVER_MS else None}
         feed.say(talk.answer("authenticated", data=session))
         try:
             await self._listen(feed)

@@ -18,13 +18,13 @@ from web.identity import Identity
 
 PURPOSE = "events.ticket"
 TICKET_MS = clock.MINUTE_MS
-PARTS = 6
+PARTS = 7
 USED = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """A session, and until when this ticket may open a socket for it."""
+    """A session, and until when this ticket may open a socket for it; `key_id` if it is an API key's."""
 
     ticket_id: str
     user_id: str
@@ -32,12 +32,12 @@ class Ticket:
     version: int
     token_expires_ms: int
     expires_ms: int
+    key_id: str | None = None
 
     def encode(self, keyring: Keyring) -> str:
         """The ticket as text."""
-        said = (
-            f"{self.ticket_id}.{self.user_id}.{self.token_id}.{self.version}.{self.token_expires_ms}.{self.expires_ms}"
-        )
+        parts = (self.ticket_id, self.user_id, self.token_id, self.version, self.token_expires_ms, self.expires_ms)
+        said = ".".join(map(str, (*parts, self.key_id or "")))
         return f"{said}.{tokens.derived(keyring.current, PURPOSE, said)}"
 
 
@@ -50,6 +50,7 @@ def make(identity: Identity, *, ticket_id: str, now_ms: int) -> Ticket:
         version=identity.version,
         token_expires_ms=identity.expires_ms,
         expires_ms=min(now_ms + TICKET_MS, identity.expires_ms),
+        key_id=identity.key_id,
     )
 
 
@@ -66,6 +67,7 @@ def decode(keyring: Keyring, text: str, *, now_ms: int) -> Ticket:
         version=int(parts[3]),
         token_expires_ms=int(parts[4]),
         expires_ms=int(parts[5]),
+        key_id=parts[6] or None,
     )
     if now_ms >= ticket.expires_ms:
         raise Unauthorized
@@ -83,6 +85,7 @@ async def redeem(db: AsyncDatabase, keyring: Keyring, text: str, *, now_ms: int)
         version=ticket.version,
         now_ms=now_ms,
         expires_ms=ticket.token_expires_ms,
+        key_id=ticket.key_id,
     )
     return f"Bearer {token}"
 
