@@ -257,6 +257,7 @@ CORRUPTIONS = {
     "a waiting job is not published again": Corruption(
         "UPDATE jobs SET sweep_ms = 1 WHERE id = :waiting", {"job.unclaimed": "waiting"}
     ),
+    "a waiting job has no lane": Corruption("DELETE FROM lanes", {"job.lane": "waiting"}),
     "a deadline has passed": Corruption(
         "UPDATE jobs SET deadline_ms = 1 WHERE id IN (:waiting, :running, :done)", {"job.overdue": "waiting running"}
     ),

@@ -83,9 +83,9 @@ class World:
         self.owners[new.id], self.seqs[new.id] = owner.id, states.first_seq(0)
         return new.id
 
-    def line(self, length: int) -> None:
+    def line(self, length: int, *, owner: Person | None = None) -> None:
         """So many pending jobs of someone."""
-        owner = self.person()
+        owner = owner or self.person()
         new = [self._new(owner, {}) for _ in range(length)]
         self.db.transact(jobs.create, new, now_ms=clock.now_ms(), republish_ms=LEASE_MS)
 

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from multidict import CIMultiDictProxy
 
+from atelier.jobs import explain
 from atelier.kernel import clock
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
@@ -64,6 +65,7 @@ async def test_a_job_has_exactly_the_documented_shape(served: Served, world: Wor
         "step": None,
         "queuePosition": 0,
         "blockedBy": "waiting_for_worker",
+        "blockedMessage": "正在等待空闲的工作进程",
         "estimate": None,
         "credits": {"held": 5, "used": 0},
         "attempts": 0,
@@ -134,10 +136,24 @@ async def test_positions_count_the_older_jobs_of_the_same_queue(served: Served, 
 
 async def test_positions_are_counted_to_a_thousand(served: Served, world: World) -> None:
     me = world.person()
-    world.line(1_000)
+    world.line(1_000, owner=me)
     last, beyond, far_beyond = world.job(me), world.job(me), world.job(me)
     found = [(await polled(served, me, job))["queuePosition"] for job in (last, beyond, far_beyond)]
     assert found == [1_000, None, None]
+
+
+async def test_a_long_line_of_another_is_passed_in_turns(served: Served, world: World) -> None:
+    me = world.person()
+    world.line(1_000)
+    mine = [world.job(me) for _ in range(3)]
+    assert [(await polled(served, me, job))["queuePosition"] for job in mine] == [1, 3, 5]
+
+
+async def test_a_line_that_is_too_long_to_be_read_is_told_in_turns_too(served: Served, world: World) -> None:
+    me = world.person()
+    world.line(explain.FRONT_MAX + 1)
+    mine = [world.job(me) for _ in range(2)]
+    assert [(await polled(served, me, job))["queuePosition"] for job in mine] == [1, 3]
 
 
 @pytest.mark.parametrize("path", ["", "/result", "/events"])

@@ -51,6 +51,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "任务的创作收入与Agent的创作者不符",
         "what a job has earned is missing, or is not its agent's creator's",
     ),
+    "job.lane": ("等待的任务没有队列位置", "a waiting job has no lane"),
     "job.unclaimed": ("等待的任务既未被领取也未重新发布", "a waiting job was neither claimed nor published again"),
     "job.unpolled": ("停泊的任务久未查询", "a parked job has not been looked at for long"),
     "job.used": (

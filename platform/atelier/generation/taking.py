@@ -9,7 +9,7 @@ from atelier.contracts import outbox
 from atelier.contracts.messages import RUN_IN, JobMessage
 from atelier.jobs import controls, lanes, picking
 from atelier.jobs import service as jobs
-from atelier.jobs.lane_models import OPEN
+from atelier.jobs.lane_models import OPEN, PROVIDER
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.picking import Later
 from atelier.jobs.service import Claimed
@@ -76,6 +76,23 @@ def reopen(session: Session, *, kind: str, name: str, reason: str | None, window
     """Open a queue or a provider again, and invite to what waits for it."""
     controls.hold(session, kind=kind, name=name, state=OPEN, reason=reason, now_ms=now_ms)
     send_for(session, kind=kind, name=name, window=window, now_ms=now_ms)
+
+
+def limit(
+    session: Session,
+    *,
+    provider: str,
+    in_flight_max: int | None,
+    per_minute: int | None,
+    burst: int,
+    window: int,
+    now_ms: int,
+) -> None:
+    """Give a provider these limits; they may be wider than before."""
+    controls.limit(
+        session, provider=provider, in_flight_max=in_flight_max, per_minute=per_minute, burst=burst, now_ms=now_ms
+    )
+    send_for(session, kind=PROVIDER, name=provider, window=window, now_ms=now_ms)
 
 
 def send_for(session: Session, *, kind: str, name: str, window: int, now_ms: int) -> None:

@@ -10,7 +10,7 @@ What is looked at doesn't grow with the backlog: as many lanes as there are plac
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ from atelier.kernel.clock import db_now_ms
 J = JOBS.c
 L = LANES.c
 ROUNDS_MAX = 64
+SPARE = 8
+"""So many lanes more than places are looked at: some may turn out to have nothing to give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,7 @@ class _Round:
         self._providers = providers | {lane.provider for lane in self._due}
         self._places = len(messages)
         self._rooms: dict[str, int] = {}
+        self._seen: set[LaneKey] = set()
         self._dealt: dict[LaneKey, list[str]] = {}
 
     def deal(self, known: Mapping[tuple[str, str], Control], picked: Picked) -> None:
@@ -118,17 +121,26 @@ class _Round:
         known = self._with_locks(known)
         queue = known.get((QUEUE, self._queue))
         if queue is not None and queue.room(running=0, now_ms=self._now_ms) == 0:
+            self._keep_open(self._due)
             self._owe(queue, picked)
             return
         held_back = [known[PROVIDER, name] for name in sorted(self._providers) if (PROVIDER, name) in known]
         self._count(held_back)
         self._reopen(held_back, picked)
-        candidates = self._candidates()
-        self._deal(candidates)
+        self._keep_open(lane for lane in self._due if not self._rooms.get(lane.provider, 1))
+        for _ in range(ROUNDS_MAX):
+            candidates = self._candidates() if self._places else []
+            self._deal(candidates)
+            if not candidates:
+                break
+        else:
+            # There are more lanes that have nothing to give than one transaction should look at: somebody goes on.
+            picked.later.append(Later(queue=self._queue, job_id=self._message))
         picked.job_ids += [job_id for job_ids in self._dealt.values() for job_id in job_ids]
-        looked_at = {lane.key.provider for lane in candidates}
+        if queue is not None and queue.owed and not self._seen:
+            controls.change(self._session, QUEUE, queue.name, owed=0)
         for control in held_back:
-            self._go_on(control, picked, looked_at=looked_at)
+            self._go_on(control, picked)
 
     def _with_locks(self, known: Mapping[tuple[str, str], Control]) -> Mapping[tuple[str, str], Control]:
         """The same; controls that count are locked, and as they are now."""
@@ -151,7 +163,12 @@ class _Round:
                     waiting = controls.invitations(self._session, kind=PROVIDER, name=one.name, window=self._window)
                     picked.later += [Later(queue=queue, job_id=job_id) for queue, job_id in waiting]
 
-    def _go_on(self, control: Control, picked: Picked, *, looked_at: Collection[str]) -> None:
+    def _keep_open(self, keys: Iterable[LaneKey]) -> None:
+        """These lanes have due jobs that can't start: whoever may start them must find them."""
+        if blocked := sorted(keys):
+            lanes.change(self._session, blocked, open=1)
+
+    def _go_on(self, control: Control, picked: Picked) -> None:
         """What is owed because of this provider, now that jobs of it were dealt out, or could not be."""
         count = sum(len(job_ids) for lane, job_ids in self._dealt.items() if lane.provider == control.name)
         control = controls.started(self._session, control, count=count, now_ms=self._now_ms)
@@ -161,7 +178,9 @@ class _Round:
             # No end of a job makes room for the next: whoever starts one sends for it.
             again_ms = control.open_again_ms(self._now_ms) or self._now_ms
             picked.later.append(Later(queue=self._queue, job_id=self._message, wait_ms=again_ms - self._now_ms))
-        elif control.owed and self._rooms[control.name] and control.name not in looked_at:
+        elif (
+            control.owed and self._rooms[control.name] and not any(lane.provider == control.name for lane in self._seen)
+        ):
             controls.change(self._session, PROVIDER, control.name, owed=0)
 
     def _owe(self, control: Control, picked: Picked) -> None:
@@ -176,10 +195,12 @@ class _Round:
 
     def _candidates(self) -> list[Lane]:
         open_ = [name for name in sorted(self._providers) if self._rooms.get(name, 1) > 0]
-        first = _first(self._session, queue=self._queue, providers=open_, limit=self._places) if open_ else []
-        wanted = {*first, *(lane for lane in self._due if lane.provider in open_)}
+        limit = self._places + SPARE
+        first = _first(self._session, queue=self._queue, providers=open_, limit=limit) if open_ else []
+        wanted = {*first, *(lane for lane in self._due if lane.provider in open_)} - self._seen
         if not wanted:
             return []
+        self._seen |= wanted
         locked = lanes.lock(self._session, wanted)
         found = [locked.get(key, Lane(key, 0, open=True, owed=False, held_back=False)) for key in wanted]
         return sorted(found, key=lambda lane: (lane.turn_ms, lane.key))
@@ -202,7 +223,7 @@ class _Round:
         for _ in range(ROUNDS_MAX):
             if not self._places or not more:
                 break
-            more = self._more(more, users)
+            more = self._more(more, users, empty)
         self._write(candidates, empty, users)
 
     def _give(self, key: LaneKey, job_id: str, users: Counter[str]) -> bool:
@@ -215,7 +236,7 @@ class _Round:
             self._rooms[key.provider] -= 1
         return True
 
-    def _more(self, more: Sequence[LaneKey], users: Counter[str]) -> list[LaneKey]:
+    def _more(self, more: Sequence[LaneKey], users: Counter[str], empty: list[LaneKey]) -> list[LaneKey]:
         """Another round: each lane gets as many as make the round fair. Those that may have still more."""
         share = -(-self._places // len(more))
         left: list[LaneKey] = []
@@ -228,6 +249,8 @@ class _Round:
             given = sum(self._give(key, job_id, users) for job_id in job_ids)
             if given == wanted:
                 left.append(key)
+            elif given == len(job_ids):
+                empty.append(key)
         return left
 
     def _write(self, candidates: Sequence[Lane], empty: Sequence[LaneKey], users: Counter[str]) -> None:
