@@ -63,6 +63,9 @@ CODES: Mapping[str, Sentence] = {
     # Credits and purchases.
     "INSUFFICIENT_CREDITS": Sentence("积分不足", "Not enough credits"),
     "HOLD_RESOLVED": Sentence("该笔冻结积分已处理", "These credits were settled already"),
+    "PRICE_ABOVE_MAX": Sentence("价格超过您设定的上限", "This may cost more than you want to pay at most"),
+    "QUOTE_EXPIRED": Sentence("报价已过期，请重新获取", "The quote has expired, ask for another one"),
+    "QUOTE_INVALID": Sentence("报价无效", "This is not a quote that was given to you"),
     "ALREADY_PURCHASED": Sentence("您已购买该Agent", "You have bought this agent already"),
     "NOT_PURCHASED": Sentence("您还未购买该Agent", "You have not bought this agent"),
     "PRICE_CHANGED": Sentence("价格已变动，请确认后重试", "The price has changed, confirm it and try again"),
@@ -221,6 +224,24 @@ FIELDS: Mapping[str, Sentence] = {
     "price_required": Sentence("该计价方式需要填写不小于 1 的价格", "This price type needs a price of at least 1"),
     "price_unused": Sentence("该计价方式没有这项价格", "This price type has no such price"),
     "pricing_unsupported": Sentence("暂时只支持固定价格", "Only fixed prices are possible for now"),
+    "pricing_per_use_only": Sentence(
+        "只有按次付费（pay_per_use）的Agent可以按量计价", "Only what is paid per use (pay_per_use) can be metered"
+    ),
+    "pricing_maximum_required": Sentence("按量计价必须设定上限", "A metered price needs a maximum"),
+    "pricing_is_metered": Sentence(
+        "按量计价时应省略，或与 pricing.maximum 相同", "Leave this out for a metered price, or make it pricing.maximum"
+    ),
+    "pricing_unit_mismatch": Sentence(
+        "产出为 {kind} 的Agent不能按该单位计价", "An agent that makes {kind} has nothing of this unit"
+    ),
+    "pricing_quantity_unknown": Sentence(
+        "该Agent的 inputData 或 config 中没有可计量的该字段", "The agent has no such field that could be counted"
+    ),
+    "pricing_quantity_type": Sentence(
+        "该字段的类型不能计量：字符取自字符串，张数与秒数取自数字",
+        "Characters are counted in a string, images and seconds come from a number",
+    ),
+    "quote_mismatch": Sentence("与获取报价时的内容不一致", "This is not what the quote was made for"),
     "category_unknown": Sentence("分类不存在", "There is no such category"),
     "provider_unknown": Sentence("平台没有该生成服务", "This is not a provider of this platform"),
     "provider_mismatch": Sentence("该生成服务产出的是 {kind}", "This provider makes {kind}"),

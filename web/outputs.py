@@ -23,10 +23,14 @@ STORAGE: web.AppKey[Storage] = web.AppKey("storage")
 
 
 def described(result: Mapping[str, Any], *, job_id: str, keyring: Keyring, now_ms: int) -> dict[str, Any]:
-    """A job's stored result as its owner sees it: `{"outputs": [{type, contentType, text? | url?, …}]}`."""
+    """A job's stored result as its owner sees it: `{"outputs": [{type, contentType, text? | url?, …}]}`.
+
+    What was metered also says what was paid for: `"usage": {credits, unit, quantity}`.
+    """
     outputs: list[dict[str, Any]] = result["outputs"]
     links = (link(job_id, number, keyring=keyring, now_ms=now_ms) for number in range(len(outputs)))
-    return {"outputs": [_described(one, at) for one, at in zip(outputs, links, strict=True)]}
+    shown = {"outputs": [_described(one, at) for one, at in zip(outputs, links, strict=True)]}
+    return shown | {"usage": result["usage"]} if "usage" in result else shown
 
 
 def link(job_id: str, number: int, *, keyring: Keyring, now_ms: int) -> str:

@@ -23,7 +23,8 @@ ANSWERED = {
     *("id", "slug", "name", "description", "detailedDescription", "category", "creator", "priceType", "basePrice"),
     *("creditsPerUse", "capabilities", "supportedLanguages", "inputTypes", "outputTypes", "inputSchema"),
     *("configSchema", "tags", "status", "ratingAvg", "reviewsCount", "downloadsCount", "viewCount", "createdAt"),
-    *("updatedAt", "iconUrl", "examples", "reviews", "_count", "defaultConfig", "runtime", "revision", "draft"),
+    *("updatedAt", "pricing", "iconUrl", "examples", "reviews", "_count", "defaultConfig", "runtime", "revision"),
+    "draft",
 }
 one_engine = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 

@@ -154,14 +154,6 @@ def test_compiled_rules_are_kept_within_bounds_and_never_confused() -> None:
     assert len(cache) == 2
 
 
-@pytest.mark.parametrize(
-    ("price_type", "per_use", "expected"),
-    [("free", None, 0), ("free", 9, 0), ("one_time", 9, 0), ("subscription", 9, 0), ("pay_per_use", 9, 9)],
-)
-def test_only_paying_per_use_costs_per_use(price_type: str, per_use: int | None, expected: int) -> None:
-    assert runtime.price(runnable(ECHO, price_type=price_type, credits_per_use=per_use)) == expected
-
-
 def test_only_bought_kinds_need_a_purchase_and_never_of_ones_own_agent() -> None:
     needed = {
         price_type: runtime.needs_purchase(runnable(ECHO, price_type=price_type), user_id="reader")

@@ -187,7 +187,7 @@ CORRUPTIONS = {
     ),
     "a failed job is made to have completed": Corruption(
         "UPDATE jobs SET state = 'completed' WHERE id = :failed",
-        {"job.capture": "failed", "job.attempt": "failed", "job.result": "failed", "letter.missing": "failed"},
+        {"job.attempt": "failed", "job.result": "failed", "letter.missing": "failed"},
     ),
     "a canceled job waits again": Corruption(
         "UPDATE jobs SET state = 'pending' WHERE id = :canceled", {"job.open": "canceled", "job.shape": "canceled"}
@@ -207,6 +207,21 @@ CORRUPTIONS = {
     "the price of a version is changed": Corruption(
         "UPDATE agent_versions SET credits_per_use = 6 WHERE agent_id = :agent",
         {"job.price": "done failed canceled retried running waiting picture"},
+    ),
+    "a waiting job is metered": Corruption(
+        """UPDATE jobs SET pricing = '{"unit":"image"}' WHERE id = :waiting""", {"job.pricing": "waiting"}
+    ),
+    "a completed job is metered": Corruption(
+        """UPDATE jobs SET pricing = '{"unit":"image"}' WHERE id = :done""",
+        {"job.pricing": "done", "job.usage": "done"},
+    ),
+    "a completed job is metered and costs nothing": Corruption(
+        """UPDATE jobs SET pricing = '{"unit":"image"}', used = 0 WHERE id = :done""",
+        {"job.pricing": "done", "job.usage": "done", "job.release": "done"},
+    ),
+    "a version is metered": Corruption(
+        """UPDATE agent_versions SET pricing = '{"unit":"image"}' WHERE agent_id = :agent""",
+        {"job.pricing": "done failed canceled retried running waiting picture"},
     ),
     "a job passes to another user": Corruption(
         "UPDATE jobs SET user_id = :other WHERE id = :done", {"job.hold": "done"}

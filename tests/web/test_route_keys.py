@@ -26,6 +26,7 @@ WITHOUT_KEY = {
     "/auth/login": NOTHING_KEPT,
     "/auth/verify": NOTHING_KEPT,
     "/api/events/ticket": NOTHING_KEPT,
+    "/api/workshop/quote": NOTHING_KEPT,
     "/api/auth/logout": SAME_END,
     "/api/auth/change-password": "the old password is wrong the second time",
     "/api/notifications/unsubscribe": SAME_END,

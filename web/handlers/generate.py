@@ -2,12 +2,11 @@
 
 import re
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from aiohttp import hdrs
 
 from atelier.catalog import runtime
-from atelier.catalog.runtime import RunnableAgent
 from atelier.contracts import idempotency
 from atelier.generation import cancel as canceling
 from atelier.generation.events import credits_changed, job_event
@@ -19,8 +18,9 @@ from atelier.kernel.errors import Invalid, Refusal
 from atelier.kernel.ids import new_id
 from atelier.webhooks import events as webhooks
 from atelier.workshop import saves
-from web import callbacks, results
+from web import callbacks, pricing, results
 from web.live.service import LIVE
+from web.pricing import Priced
 from web.routing import Call, Endpoint, Reply
 from web.schemas.generate import CancelAnswer, GenerateBody, Generated, Submitted
 from web.spending import spender
@@ -49,8 +49,8 @@ async def generate(call: Call) -> Reply:
         call.require("projects:write")
     if body.save_version and body.project_id is None:
         raise Invalid([{"path": ["saveVersion"], "message": "saveVersion needs projectId", "code": "needs_project"}])
-    config = runtime.validate(agent, input_data=body.input_data, config=body.config)
-    submission = await _submission(call, agent, body.input_data, config, seconds=body.deadline_seconds)
+    priced = await pricing.priced(call, agent, body)
+    submission = await _submission(call, priced, seconds=body.deadline_seconds)
     into = replace(
         submission,
         project_id=body.project_id,
@@ -74,9 +74,9 @@ async def retry(call: Call) -> Reply:
     if job.state not in {states.FAILED, states.CANCELED}:
         raise JobNotFailed(call.path["jobId"], status=job.state)
     agent = await call.request.app[SUBMISSIONS].agents.usable(job.agent_id, user, now_ms=call.now_ms)
-    config = runtime.validate(agent, input_data=job.input, config=job.config)
+    priced = pricing.anew(agent, input_data=job.input, config=job.config)
     save = await call.services.db.read(saves.of_job, job_id=call.path["jobId"]) if job.project_id else None
-    submission = await _submission(call, agent, job.input, config, retry_of=call.path["jobId"])
+    submission = await _submission(call, priced, retry_of=call.path["jobId"])
     followed = await call.services.db.read(webhooks.of_job, job_id=call.path["jobId"])
     webhook = replace(followed, job_id=submission.job_id) if followed else None
     into = replace(submission, project_id=job.project_id, save_version=save is not None, webhook=webhook)
@@ -108,14 +108,9 @@ async def _earlier(call: Call) -> Accepted | None:
 
 
 async def _submission(
-    call: Call,
-    agent: RunnableAgent,
-    input_data: dict[str, Any],
-    config: dict[str, Any],
-    *,
-    seconds: int | None = None,
-    retry_of: str | None = None,
+    call: Call, priced: Priced, *, seconds: int | None = None, retry_of: str | None = None
 ) -> Submission:
+    agent = priced.agent
     estimate = await call.request.app[LIVE].estimates.of(agent.agent_id)
     return Submission(
         job_id=new_id(),
@@ -125,12 +120,13 @@ async def _submission(
         agent_version=agent.version,
         agent_name=agent.name,
         needs_purchase=runtime.needs_purchase(agent, user_id=call.user.user_id),
-        price=runtime.price(agent),
+        price=priced.credits,
+        pricing=agent.pricing,
         kind=agent.kind,
         provider=agent.provider,
         project_id=None,
-        input=input_data,
-        config=config,
+        input=priced.input_data,
+        config=priced.config,
         deadline_seconds=seconds or call.services.settings.deadline_seconds,
         keyed=call.keyed,
         retry_of=retry_of,
@@ -182,6 +178,7 @@ ERRORS = (
     *("AGENT_UNAVAILABLE", "NOT_PURCHASED", "INSUFFICIENT_CREDITS", "TOO_MANY_WAITING", "EMAIL_UNVERIFIED"),
     *("DRAINING", "KEY_CREDITS_EXHAUSTED"),
 )
+PRICED = ("PRICE_ABOVE_MAX", "QUOTE_INVALID", "QUOTE_EXPIRED")
 
 ENDPOINTS = (
     Endpoint(
@@ -198,7 +195,7 @@ ENDPOINTS = (
         also={200: Generated},
         takes=("Prefer",),
         gives=("Location", "Retry-After"),
-        errors=(*ERRORS, "PROJECT_NOT_FOUND", "VERSION_LIMIT", "GENERATION_FAILED"),
+        errors=(*ERRORS, *PRICED, "PROJECT_NOT_FOUND", "VERSION_LIMIT", "GENERATION_FAILED"),
         rate="submit",
         idempotent=True,
     ),

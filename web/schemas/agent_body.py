@@ -7,6 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from atelier.catalog.models import DESCRIPTION_MAX, NAME_MAX
 from atelier.catalog.prices import PRICE_MAX
+from atelier.catalog.pricing import Unit
 from atelier.catalog.proposals import MAPPED_MAX, TEMPLATE, Proposal
 from web.schemas.agents import PriceType
 from web.schemas.model import Body, JsonObject, Line, Uuid
@@ -32,6 +33,9 @@ FixedPricing = Annotated[
 ]
 
 
+Source = Annotated[str, Field(max_length=80, pattern=r"^(output|(config|inputData)\.[A-Za-z_][A-Za-z0-9_]*)$")]
+
+
 class RuntimeBody(Body):
     """What runs the agent: one of the platform's providers and how it is asked. It is never shown to the public."""
 
@@ -48,9 +52,26 @@ class RuntimeBody(Body):
 
 
 class PricingBody(Body):
-    """How the price is made."""
+    """How the price is made: a fixed one by basePrice or creditsPerUse, a metered one by these numbers of credits."""
 
-    model: FixedPricing = Field(description="only `fixed`: basePrice or creditsPerUse is the price")
+    unit: Unit = "fixed"
+    model: FixedPricing | None = Field(
+        None, deprecated=True, description="what `unit` was called while there was nothing but `fixed`"
+    )
+    credits: Annotated[int, Field(ge=1, le=PRICE_MAX)] | None = Field(
+        None, description="per unit, of which one that is begun counts; metered prices only, and needed there"
+    )
+    minimum: Annotated[int, Field(ge=0, le=PRICE_MAX)] | None = Field(
+        None, description="what a use costs at least, once something is made"
+    )
+    maximum: Annotated[int, Field(ge=1, le=PRICE_MAX)] | None = Field(
+        None, description="what a use costs at most; needed for metered prices, whose creditsPerUse it is"
+    )
+    quantity: Source | None = Field(
+        None,
+        description="what tells beforehand how much there will be: `config.<name>`, `inputData.<name>`, or `output`: "
+        "nothing does, and the maximum is held",
+    )
 
 
 class ExampleBody(Body):
@@ -94,7 +115,9 @@ class AgentBody(Body):
     base_price: int | None = Field(
         None, ge=0, le=PRICE_MAX, description="credits; at least 1 for one_time and subscription"
     )
-    credits_per_use: int | None = Field(None, ge=1, le=PRICE_MAX, description="credits; needed for pay_per_use")
+    credits_per_use: int | None = Field(
+        None, ge=1, le=PRICE_MAX, description="credits; needed for pay_per_use; the maximum where it is metered"
+    )
     pricing: PricingBody | None = None
     capabilities: list[Word] = Field(max_length=WORDS_MAX)
     supported_languages: list[Language] = Field(max_length=WORDS_MAX, description="language tags, e.g. zh-Hans")
@@ -113,6 +136,7 @@ class AgentBody(Body):
         values = {name: getattr(self, name) for name in _SAME}
         return Proposal(
             **values,
+            pricing=self.pricing.model_dump(exclude={"model"}) if self.pricing else None,
             runtime=self.runtime.model_dump(by_alias=True) if self.runtime else None,
             examples=[one.model_dump(by_alias=True) for one in self.examples],
         )

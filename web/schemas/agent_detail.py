@@ -1,11 +1,13 @@
 """One agent on the wire, as everyone sees it and as those inside do."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import Field
 
 from atelier.catalog.definition import Definition
 from atelier.catalog.drafts import Draft, DraftStatus
+from atelier.catalog.pricing import Unit
 from atelier.marketplace.detail import Detail
 from web.messages import Locale
 from web.schemas.agents import AgentAnswer, PriceType
@@ -28,8 +30,20 @@ class ExampleAnswer(Answer):
     output: str | None
 
 
+class PricingAnswer(Answer):
+    """A metered price: credits per unit, within bounds."""
+
+    unit: Unit
+    credits: int
+    minimum: int
+    maximum: int
+    quantity: str = Field(description="what tells beforehand how much there will be; `output`: nothing does")
+
+
 class AgentDetail(AgentAnswer):
     """One agent as everyone sees it, with its latest ten reviews."""
+
+    pricing: PricingAnswer | None = Field(description="null where creditsPerUse or basePrice is the price")
 
     icon_url: str | None
     examples: list[ExampleAnswer]
@@ -47,6 +61,7 @@ class DefinitionAnswer(Answer):
     price_type: PriceType
     base_price: int | None
     credits_per_use: int | None
+    pricing: PricingAnswer | None
     capabilities: list[str]
     supported_languages: list[str]
     input_types: list[str]
@@ -62,8 +77,8 @@ class DefinitionAnswer(Answer):
     @classmethod
     def of(cls, definition: Definition) -> Self:
         """The definition as JSON."""
-        values = {name: getattr(definition, name) for name in cls.model_fields if name != "examples"}
-        return cls(**values, examples=_examples(definition.examples))
+        values = {name: getattr(definition, name) for name in cls.model_fields if name not in {"examples", "pricing"}}
+        return cls(**values, pricing=_pricing(definition.pricing), examples=_examples(definition.examples))
 
 
 class DraftAnswer(Answer):
@@ -107,6 +122,7 @@ def answer(detail: Detail, *, locale: Locale) -> AgentDetail:
 def public(detail: Detail) -> dict[str, Any]:
     """What everyone sees beside what is listed."""
     return {
+        "pricing": _pricing(detail.listed.agent.pricing),
         "icon_url": detail.icon_url,
         "examples": _examples(detail.examples),
         "reviews": [ReviewAnswer.of(one) for one in detail.reviews],
@@ -123,6 +139,10 @@ def private(detail: Detail) -> dict[str, Any]:
         "revision": detail.revision,
         "draft": DraftAnswer.of(detail.draft) if detail.draft else None,
     }
+
+
+def _pricing(stored: Mapping[str, Any] | None) -> PricingAnswer | None:
+    return PricingAnswer(**stored) if stored else None
 
 
 def _examples(stored: Any) -> list[ExampleAnswer]:

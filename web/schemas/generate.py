@@ -4,10 +4,12 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from atelier.generation.quotes import QUOTE_CHARS_MAX
 from web.schemas.model import Answer, Body, JsonObject, Uuid
 from web.schemas.webhook_endpoints import JobWebhook
 
 DEADLINE_SECONDS_MAX = 86_400
+CREDITS_MAX = 2**31 - 1
 
 
 class GenerateBody(Body):
@@ -32,6 +34,14 @@ class GenerateBody(Body):
         "minutes earlier, low like one that was submitted ten minutes later",
     )
     webhook: JobWebhook | None = Field(None, description="whom to tell how the job ended")
+    quote_id: str | None = Field(
+        None,
+        max_length=QUOTE_CHARS_MAX,
+        description="a quote for this very agentId, inputData and config: its version runs, at its price",
+    )
+    max_credits: int | None = Field(
+        None, ge=0, le=CREDITS_MAX, description="refuse the job when it may cost more than this"
+    )
     deadline_seconds: int | None = Field(None, ge=1, le=DEADLINE_SECONDS_MAX)
 
 

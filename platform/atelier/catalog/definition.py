@@ -14,6 +14,7 @@ from atelier.catalog.service import Content, Shown
 class Definition:
     """What an agent is. `runtime` is {"provider", "model", "promptTemplate", "parameterMapping"}.
 
+    `pricing` is the document of a metered `pricing.Rule`, None for a fixed price.
     `examples` are {"title", "inputData", "config", "output"}; `icon_url` is one of our own files.
     """
 
@@ -24,6 +25,7 @@ class Definition:
     price_type: str
     base_price: int | None
     credits_per_use: int | None
+    pricing: Mapping[str, Any] | None = None
     capabilities: Sequence[str]
     supported_languages: Sequence[str]
     input_types: Sequence[str]
@@ -59,6 +61,7 @@ class Definition:
             runtime=self.runtime,
             price_type=self.price_type,
             credits_per_use=self.credits_per_use,
+            pricing=self.pricing,
         )
 
     def shown(self, *, slug: str, creator_id: str) -> Shown:

@@ -32,6 +32,7 @@ def definition(session: Session, *, agent_id: str) -> Definition:
         price_type=view.price_type,
         base_price=view.base_price,
         credits_per_use=view.credits_per_use,
+        pricing=view.pricing,
         capabilities=view.capabilities,
         supported_languages=view.supported_languages,
         input_types=view.input_types,

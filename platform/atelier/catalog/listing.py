@@ -46,7 +46,7 @@ class TagView:
 class AgentView:
     """An agent as shown. `default_config` and `runtime` are for its owner and for administrators only.
 
-    Schemas, config and runtime are those of the live version, or of the newest while none is live.
+    Schemas, config, runtime and pricing are those of the live version, or of the newest while none is live.
     """
 
     id: str
@@ -58,6 +58,7 @@ class AgentView:
     price_type: str
     base_price: int | None
     credits_per_use: int | None
+    pricing: dict[str, Any] | None
     capabilities: list[str]
     supported_languages: list[str]
     input_types: list[str]

@@ -16,6 +16,7 @@ _PRICE_TYPE = "price_type IN ('free', 'one_time', 'subscription', 'pay_per_use')
 # COALESCE, because a CHECK that compares with NULL is unknown, and unknown passes: a missing price would be free.
 _PRICE_PER_USE = "price_type <> 'pay_per_use' OR COALESCE(credits_per_use, 0) >= 1"
 _PRICE_ONCE = "price_type NOT IN ('one_time', 'subscription') OR COALESCE(base_price, 0) >= 1"
+_METERED = "pricing IS NULL OR price_type = 'pay_per_use'"
 _RENEWED = "renew_price IS NULL OR (active_slot IS NOT NULL AND purchase_type = 'subscription')"
 
 
@@ -87,7 +88,10 @@ class Agent(Base):
 
 
 class AgentVersion(Base):
-    """Everything that decides what a job does and costs. Rows are never changed: a job names the one it ran with."""
+    """Everything that decides what a job does and costs. Rows are never changed: a job names the one it ran with.
+
+    `pricing` is the rule of a metered price, whose maximum is `credits_per_use`; NULL for a fixed one.
+    """
 
     __tablename__ = "agent_versions"
     __table_args__ = (
@@ -95,6 +99,7 @@ class AgentVersion(Base):
         CheckConstraint("kind IN ('text', 'image', 'audio', 'video')", name="kind"),
         CheckConstraint(_PRICE_TYPE, name="price_type"),
         CheckConstraint(_PRICE_PER_USE, name="credits_per_use"),
+        CheckConstraint(_METERED, name="pricing"),
     )
 
     agent_id: Mapped[str] = mapped_column(Id(), ForeignKey("agents.id"), primary_key=True)
@@ -106,6 +111,7 @@ class AgentVersion(Base):
     runtime: Mapped[dict[str, Any]] = mapped_column(JsonDoc)
     price_type: Mapped[str] = mapped_column(Key(16))
     credits_per_use: Mapped[int | None] = mapped_column(Integer)
+    pricing: Mapped[dict[str, Any] | None] = mapped_column(JsonDoc)
     created_ms: Mapped[int] = mapped_column(Millis)
 
 

@@ -31,6 +31,7 @@ class Proposal:
     price_type: str
     base_price: int | None = None
     credits_per_use: int | None = None
+    pricing: Mapping[str, Any] | None = None
     capabilities: Sequence[str] = ()
     supported_languages: Sequence[str] = ()
     input_types: Sequence[str] = ()
@@ -48,13 +49,18 @@ def define(proposal: Proposal, *, offers: Mapping[str, Offer]) -> Definition:
     """The definition. Raises Invalid, which names everything that is wrong as far as it can be told at once."""
     runtime, offer = _runtime(proposal, offers=offers)
     found = prices.breaches(
-        price_type=proposal.price_type, base_price=proposal.base_price, credits_per_use=proposal.credits_per_use
+        price_type=proposal.price_type,
+        base_price=proposal.base_price,
+        credits_per_use=proposal.credits_per_use,
+        metered=proposal.pricing,
     )
+    metered = None if found else prices.settled(proposal.pricing)
     found += _tags(proposal.tags)
     made = Definition(
         **{field.name: getattr(proposal, field.name) for field in fields(Proposal) if field.name not in _MADE},
         base_price=proposal.base_price or None,
-        credits_per_use=proposal.credits_per_use or None,
+        credits_per_use=metered["maximum"] if metered else proposal.credits_per_use or None,
+        pricing=metered,
         tags=_distinct(proposal.tags),
         input_schema=offer.schemas.input if proposal.input_schema is None else proposal.input_schema,
         config_schema=offer.schemas.config if proposal.config_schema is None else proposal.config_schema,
@@ -67,7 +73,7 @@ def define(proposal: Proposal, *, offers: Mapping[str, Offer]) -> Definition:
     found += validation.too_large(made.default_config, bytes_max=CONFIG_BYTES_MAX, at="defaultConfig")
     if not found:
         made.content.check()
-        found = [*_placeholders(made), *_examples(made)]
+        found = [*_placeholders(made), *_misfits(made), *_examples(made)]
     if found:
         raise Invalid(found)
     return made
@@ -75,8 +81,8 @@ def define(proposal: Proposal, *, offers: Mapping[str, Offer]) -> Definition:
 
 _MADE: Final = frozenset(
     {
-        *("base_price", "credits_per_use", "tags", "input_schema", "config_schema", "default_config", "runtime"),
-        "examples",
+        *("base_price", "credits_per_use", "pricing", "tags", "input_schema", "config_schema", "default_config"),
+        *("runtime", "examples"),
     }
 )
 
@@ -151,6 +157,11 @@ def _placeholders(made: Definition) -> Iterator[dict[str, Any]]:
         for name in dict.fromkeys(_PLACEHOLDER.findall(made.runtime["promptTemplate"])):
             if name not in known:
                 yield _entry(["runtime", "promptTemplate"], "placeholder_unknown", f"inputData has no {name}.")
+
+
+def _misfits(made: Definition) -> Iterator[dict[str, Any]]:
+    kind = made.output_types[0]
+    return prices.misfits(made.pricing, kind=kind, input_schema=made.input_schema, config_schema=made.config_schema)
 
 
 def _examples(made: Definition) -> Iterator[dict[str, Any]]:

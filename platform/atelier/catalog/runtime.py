@@ -10,7 +10,8 @@ from typing import Any, Final, cast
 
 from pydantic_core import to_json
 
-from atelier.catalog import validation
+from atelier.catalog import pricing, validation
+from atelier.catalog.pricing import Price
 from atelier.kernel.errors import Invalid
 
 INPUT_BYTES_MAX: Final = 65_536
@@ -30,6 +31,7 @@ class RunnableAgent:
     kind              text, image, audio or video: which queue its jobs take
     prompt_template   `{{name}}` stands for the field `name` of inputData
     parameter_mapping provider parameter → "config.<name>", "inputData.<name>" or {"value": a constant}
+    pricing           the document of a metered `pricing.Rule`; None for a fixed price
     """
 
     agent_id: str
@@ -48,6 +50,7 @@ class RunnableAgent:
     input_schema: Mapping[str, Any]
     config_schema: Mapping[str, Any]
     default_config: Mapping[str, Any]
+    pricing: Mapping[str, Any] | None = None
 
 
 def validate(
@@ -73,9 +76,10 @@ def validate(
     raise Invalid(rules.breaches(input_data, merged))
 
 
-def price(agent: RunnableAgent) -> int:
-    """What one job costs at most, in credits: what is bought or free costs nothing per use."""
-    return (agent.credits_per_use or 0) if agent.price_type == "pay_per_use" else 0
+def price(agent: RunnableAgent, *, input_data: Mapping[str, Any], config: Mapping[str, Any]) -> Price:
+    """What a job with this input and this whole config costs at most."""
+    rule = pricing.rule_of(price_type=agent.price_type, credits_per_use=agent.credits_per_use, pricing=agent.pricing)
+    return pricing.estimate(rule, input_data=input_data, config=config)
 
 
 def needs_purchase(agent: RunnableAgent, *, user_id: str) -> bool:

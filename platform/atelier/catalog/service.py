@@ -43,7 +43,10 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a version runs. `runtime` is {"provider", "model", "promptTemplate", "parameterMapping"}."""
+    """What a version runs. `runtime` is {"provider", "model", "promptTemplate", "parameterMapping"}.
+
+    `pricing` is the document of a `pricing.Rule`, None for a fixed price.
+    """
 
     kind: str
     input_schema: Mapping[str, Any]
@@ -52,6 +55,7 @@ class Content:
     runtime: Mapping[str, Any]
     price_type: str
     credits_per_use: int | None
+    pricing: Mapping[str, Any] | None = None
 
     def check(self) -> None:
         """Raise Invalid unless the schemas compile, the defaults obey theirs, and the mapping can be followed."""

@@ -37,8 +37,12 @@ def _kept(storage: Storage, output: Output, stem: str) -> dict[str, Any]:
         "sha256": hashlib.sha256(output.data).hexdigest(),
         "metadata": dict(output.metadata),
     }
-    if output.type == "text" and len(output.data) <= INLINE_BYTES_MAX:
-        return described | {"text": output.data.decode()}
+    if output.type == "text":
+        text = output.data.decode()
+        if len(output.data) <= INLINE_BYTES_MAX:
+            return described | {"text": text}
+        # What is paid by its length is measured by this description alone.
+        described["characters"] = len(text)
     extension = EXTENSIONS.get(output.content_type.partition(";")[0].strip(), "bin")
     key = f"{stem}.{extension}"
     storage.put(key, output.data, content_type=output.content_type)

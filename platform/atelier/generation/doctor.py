@@ -91,7 +91,10 @@ _MONEY_FAMILIES = (
     *("account", "transfer", "hold", "statement", "share", "clearing", "earning", "purchase"),
     *("order", "topup", "clawback", "refund", "debt"),
 )
-_MONEY_OF_JOBS = ("job.hold", "job.capture", "job.release", "job.open", "job.price", "job.used", "job.share")
+_MONEY_OF_JOBS = (
+    *("job.hold", "job.capture", "job.release", "job.open", "job.price", "job.pricing", "job.used", "job.usage"),
+    "job.share",
+)
 
 
 def is_about_money(check: str) -> bool:

@@ -1,10 +1,11 @@
 """What holds between jobs and the ledger, and of everything else that carries a promise.
 
 job.hold         a job with a price has exactly one hold: of that amount, on its user's account
-job.capture      a completed job captured its hold, for what it used, exactly once
-job.release      a failed or canceled job released its hold, exactly once
+job.capture      a completed job that used credits captured its hold, for what it used, exactly once
+job.release      a job that failed, was canceled or made nothing that costs released its hold, exactly once
 job.open         a job that has not ended has neither captured nor released
-job.price        what was held is the price of the agent's version
+job.price        what was held is the price of the agent's version; of a metered one, not more than its maximum
+job.pricing      a job is metered by the rule of its version
 job.share        what a job's creator has earned by it is its agent's creator's; nobody earns by the house's agents
 hold.job         a hold for a job has that job
 purchase.active  a user has at most one active purchase of an agent
@@ -16,9 +17,9 @@ mail.stuck       an e-mail is sent, or tried again, soon
 outbox.unsent    a message leaves within a minute
 """
 
-from typing import cast
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Table, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, String, Table, and_, case, func, literal, not_, or_, select
 
 from atelier.catalog.models import AGENTS, PURCHASES, VERSIONS
 from atelier.catalog.seed_content import HOUSE_ID
@@ -56,7 +57,9 @@ def _holds() -> Family:
     right = and_(
         _H.kind == "hold", _H.amount == _J.held, _H.account_id == _J.user_id, _H.ref_type == "job", _H.ref_id == _J.id
     )
-    held = _J.held > 0
+    held, metered, known = _J.held > 0, _J.pricing.is_not(None), _V.agent_id.is_not(None)
+    completed, unmade = _J.state == states.COMPLETED, _J.state.in_((states.FAILED, states.CANCELED))
+    gratis = and_(completed, _J.used == 0)
     price = case((_V.price_type == "pay_per_use", func.coalesce(_V.credits_per_use, 0)), else_=0)
     return Family(
         rows=_j.outerjoin(_h, _H.key == _hold_key(_J.id))
@@ -77,17 +80,20 @@ def _holds() -> Family:
         ),
         invariants=(
             Invariant("job.hold", case((held, unless(right)), else_=_H.id.is_not(None))),
-            Invariant("job.capture", and_(held, _J.state == states.COMPLETED, _missing("capture", _J.used))),
-            Invariant(
-                "job.release", and_(held, _J.state.in_((states.FAILED, states.CANCELED)), _missing("release", _J.held))
-            ),
+            Invariant("job.capture", and_(held, completed, not_(gratis), _missing("capture", _J.used))),
+            Invariant("job.release", and_(held, or_(unmade, gratis), _missing("release", _J.held))),
             Invariant("job.open", and_(_J.state.in_(states.ALIVE), _R.id.is_not(None))),
-            Invariant("job.price", and_(_V.agent_id.is_not(None), _J.held != price)),
+            Invariant("job.price", and_(known, case((metered, _J.held > price), else_=_J.held != price))),
+            Invariant("job.pricing", and_(known, _written(_J.pricing) != _written(_V.pricing))),
         ),
         where=within(_J.id),
         walked=JOBS.c.id,
         by_time=True,
     )
+
+
+def _written(document: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.coalesce(document, literal(""), type_=String)
 
 
 def _missing(kind: str, amount: ColumnElement[int]) -> ColumnElement[bool]:

@@ -40,7 +40,8 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "job.output": ("结果文件不属于获胜的尝试", "a result's file was stored by another attempt than the one that won"),
     "job.overdue": ("任务超过截止时间仍未结束", "a job has not ended though its deadline has passed"),
     "job.price": ("任务冻结的积分不是当时的价格", "a job's hold is not the price of its agent's version"),
-    "job.release": ("失败或取消的任务没有退还冻结", "a failed or canceled job did not release its hold"),
+    "job.pricing": ("任务的计价规则不是其版本的规则", "a job is metered by another rule than its version's"),
+    "job.release": ("未产生费用的任务没有退还冻结", "a job that cost nothing did not release its hold"),
     "job.result": (
         "已完成的任务没有结果，或未完成的任务有结果",
         "a completed job has no result, or another job has one",
@@ -54,6 +55,7 @@ SENTENCES: dict[str, tuple[str, str]] = {
     "job.lane": ("等待的任务没有队列位置", "a waiting job has no lane"),
     "job.unclaimed": ("等待的任务既未被领取也未重新发布", "a waiting job was neither claimed nor published again"),
     "job.unpolled": ("停泊的任务久未查询", "a parked job has not been looked at for long"),
+    "job.usage": ("任务结果中的计费与实际扣费不符", "a metered job's result says something else than what it used"),
     "job.used": (
         "任务用量大于冻结，或未完成却有用量",
         "a job used more than it held, or used credits without completing",

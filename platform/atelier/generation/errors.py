@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from atelier.kernel.errors import Conflict, Forbidden, NotFound, RateLimited
+from atelier.kernel.errors import Conflict, Forbidden, NotFound, RateLimited, Refusal
 
 
 class AgentUnavailable(NotFound):
@@ -45,3 +45,21 @@ class PriceRisen(Conflict):
     """Today the job would cost its user more than they agreed to: `price` instead of `agreed`."""
 
     code: ClassVar[str] = "PRICE_CHANGED"
+
+
+class PriceAboveMax(Refusal):
+    """The job may cost `required` credits, more than the `max_credits` that its user wants to pay."""
+
+    code: ClassVar[str] = "PRICE_ABOVE_MAX"
+
+
+class QuoteInvalid(Refusal):
+    """Nobody gave this quote to this user."""
+
+    code: ClassVar[str] = "QUOTE_INVALID"
+
+
+class QuoteExpired(Refusal):
+    """The quote held for a while, and that is over."""
+
+    code: ClassVar[str] = "QUOTE_EXPIRED"

@@ -5,6 +5,7 @@ from random import random
 from typing import Any
 
 from atelier.generation import attempt as attempts
+from atelier.generation import metering
 from atelier.generation.attempt import Attempt
 from atelier.generation.into_project import Into
 from atelier.generation.settle import Settlement
@@ -42,12 +43,16 @@ Outcome = Settlement | Retry
 
 
 def completed(attempt: Attempt, result: Any, *, terms: Terms, versions_max: int) -> Settlement:
-    """It made something: the whole hold is taken and shared. A project that it is for may get so many versions."""
+    """It made something: what that costs is taken of the hold, and shared.
+
+    A project that it is for may get so many versions.
+    """
     claimed = attempt.claimed
     into = None
     if claimed.project_id is not None:
         into = Into(claimed.project_id, claimed.user_id, claimed.agent_id, claimed.kind, versions_max)
-    made = _ending(attempt, states.COMPLETED, outcome=states.COMPLETED, used=claimed.held, result=result)
+    bill = metering.bill(claimed, result)
+    made = _ending(attempt, states.COMPLETED, outcome=states.COMPLETED, used=bill.used, result=bill.result)
     return replace(made, into=into, terms=terms)
 
 

@@ -227,7 +227,7 @@ class _Desk:
         agent = self._usable(job, self._spender(job.user_id))
         asked = self._asked[job.id]
         config = runtime.validate(agent, input_data=asked.input, config=asked.config)
-        price = runtime.price(agent)
+        price = runtime.price(agent, input_data=asked.input, config=config).credits
         if price > job.held:
             raise PriceRisen(price=price, agreed=job.held)
         save = saves.of_job(self._session, job_id=job.id) if job.project_id else None
@@ -240,6 +240,7 @@ class _Desk:
             agent_name=agent.name,
             needs_purchase=runtime.needs_purchase(agent, user_id=job.user_id),
             price=price,
+            pricing=agent.pricing,
             kind=agent.kind,
             provider=agent.provider,
             project_id=job.project_id,

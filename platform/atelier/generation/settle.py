@@ -14,7 +14,7 @@ from atelier.accounts.key_budgets import Spending
 from atelier.generation import into_project, taking
 from atelier.generation.into_project import Into
 from atelier.generation.submit import hold_key
-from atelier.jobs import ending, states
+from atelier.jobs import ending
 from atelier.jobs.ending import Ending
 from atelier.jobs.models import JOBS
 from atelier.kernel import faults
@@ -27,7 +27,7 @@ from atelier.webhooks import events as webhooks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """How a job ends. `held` is the price that its hold reserved; 0 means that there is no hold.
+    """How a job ends. `held` is what its hold reserved; 0 means that there is no hold. What is not used is released.
 
     `into` is the project that it was for, if there was one; `terms` say who shares in what is taken.
     """
@@ -77,7 +77,7 @@ def _resolved(session: Session, priced: Sequence[Settlement], *, now_ms: int) ->
         Resolution(
             transfer_id=one.transfer_id,
             hold_key=hold_key(one.ending.job_id),
-            amount=one.ending.used if one.ending.state == states.COMPLETED else None,
+            amount=one.ending.used or None,
             terms=one.terms,
         )
         for one in priced

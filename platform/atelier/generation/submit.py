@@ -81,6 +81,7 @@ class Submission:
     webhook: NewJobWebhook | None = None
     priority: str = "normal"
     key_id: str | None = None
+    pricing: Mapping[str, Any] | None = None
 
     @property
     def lane(self) -> LaneKey:
@@ -326,6 +327,7 @@ def _write(
             retry_of=one.retry_of,
             priority=one.priority,
             key_id=one.key_id,
+            pricing=one.pricing,
         )
         for one in fresh
     ]

@@ -4,6 +4,7 @@ job.fence       fence ≥ attempts ≤ their limit
 job.attempt     a job that runs, or completed, has the attempt that its fence names, and that is how it ended
 job.used        only a completed job used credits, and not more than were held
 job.result      a completed job has its result, and no other job has one
+job.usage       the result of a metered job says what was used
 job.output      the files of a result were stored under the fence that won
 job.seq         the last event's number is one of the fence
 job.shape       lease, owner and times are those that the state has; whoever sweeps can find it
@@ -31,6 +32,7 @@ UNCLAIMED_MS = 5 * MINUTE_MS
 UNPOLLED_MS = 5 * MINUTE_MS
 # As it stands in the JSON of a result: no text inside a string can look like this.
 FILES = '"key":"outputs/'
+USAGE = '"usage":{"credits":'
 
 _j = JOBS.alias("j")
 _a = ATTEMPTS.alias("a")
@@ -101,12 +103,17 @@ def _outputs() -> Family:
     # Texts are in the result itself, and may hold anything.
     mine = literal(FILES) + _J.id + "/" + cast(_J.fence, String) + "/"
     others = func.replace(_r.c.document, mine, "", type_=String)
+    metered = _J.pricing.is_not(None)
+    told = cast(_r.c.document, String).contains(literal(USAGE) + cast(_J.used, String) + ",")
     return Family(
         rows=_j.join(_r, _r.c.job_id == _J.id),
         subject=_J.id,
-        facts=(_J.kind, _J.fence),
-        invariants=(Invariant("job.output", others.contains(FILES)),),
-        where=and_(within(_J.id), _J.kind != "text"),
+        facts=(_J.kind, _J.fence, _J.used),
+        invariants=(
+            Invariant("job.output", and_(_J.kind != "text", others.contains(FILES))),
+            Invariant("job.usage", and_(metered, _completed, not_(told))),
+        ),
+        where=and_(within(_J.id), or_(_J.kind != "text", metered)),
         walked=JOBS.c.id,
         by_time=True,
     )

@@ -25,6 +25,7 @@ class JobRow(Base):
     poll_ms       while parked: when to look whether what it waits for is done; a parked job has no lease
     held, used    credits held at submit and taken at the end
     key_id        the API key that it was submitted with, whose limit it counts against
+    pricing       the rule by which `used` is found, as it was when the job was accepted; NULL takes what is held
     """
 
     __tablename__ = "jobs"
@@ -66,6 +67,7 @@ class JobRow(Base):
     deadline_ms: Mapped[int] = mapped_column(Millis)
     held: Mapped[int] = mapped_column(Millis)
     used: Mapped[int] = mapped_column(Millis, server_default=ZERO)
+    pricing: Mapped[Any] = mapped_column(JsonDoc, nullable=True)
     input: Mapped[Any] = mapped_column(JsonDoc)
     config: Mapped[Any] = mapped_column(JsonDoc)
     result: Mapped[Any] = mapped_column(JsonDoc, nullable=True)

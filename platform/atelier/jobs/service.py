@@ -3,7 +3,7 @@
 Leases and due times are compared and set by the database's clock alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ class NewJob:
     retry_of: str | None = None
     priority: str = "normal"
     key_id: str | None = None
+    pricing: Mapping[str, Any] | None = None
 
 
 def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms: int) -> None:
@@ -46,7 +47,7 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
 
     Raises IntegrityError when a lane is made by another transaction meanwhile.
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": one.id,
             "user_id": one.user_id,
@@ -69,6 +70,9 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
         }
         for one in new
     ]
+    if any(one.pricing for one in new):
+        # Most prices are fixed, and every value costs time on its way to the server.
+        rows = [{**row, "pricing": one.pricing} for row, one in zip(rows, new, strict=True)]
     session.connection().execute(insert(JOBS), rows)
     lanes.open_for(session, [LaneKey(one.queue, one.user_id, one.provider) for one in new])
 
@@ -95,6 +99,7 @@ class Claimed:
     claimed_ms: int
     project_id: str | None = None
     queue: str
+    pricing: Mapping[str, Any] | None = None
 
     @property
     def lane(self) -> LaneKey:
@@ -121,6 +126,7 @@ _CLAIMED = (
     J.lease_ms,
     J.project_id,
     J.queue,
+    J.pricing,
 )
 
 
@@ -177,6 +183,7 @@ def held_by(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: i
             claimed_ms=row[15] - lease_ms,
             project_id=row[16],
             queue=row[17],
+            pricing=row[18],
         )
         for row in rows
     ]

@@ -121,6 +121,7 @@ class Settings(ProviderSettings):
     unpublished_agents_max: int = Field(20, ge=1, description="drafts and agents in review per user")
     agent_changes_per_minute: int = Field(60, ge=1, description="agents created, changed or uploaded per user")
     user_window: int = Field(16, ge=1, le=10_000, description="jobs of one user that may run at once, in each queue")
+    quote_seconds: int = Field(600, ge=1, le=86_400, description="how long a quoted price is promised")
     waiting_jobs_max: int = Field(1_000, ge=1, description="pending jobs per user; more are refused with 429")
     projects_max: int = Field(100, ge=1, le=1_000, description="projects per user; five times as many with the bin")
     project_versions_max: int = Field(200, ge=1, le=10_000, description="versions per project")
