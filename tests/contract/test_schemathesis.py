@@ -65,6 +65,7 @@ BEYOND_THE_DOCUMENT = {
     ("", "email_or_username"): "one of the two, either of which may be null",
     ("categoryId", "category_unknown"): "categories come and go",
     ("tags", "string_too_long"): "measured as it is compared: some characters stand for several",
+    ("creditsPerUse", "pricing_is_metered"): "a metered price has a maximum of its own",
     **{(moment, "datetime_parsing"): "years are those from 1000 to 9998" for moment in ("from", "to", "timestamp")},
     **{(price, f"price_{what}"): "each price type has its own" for price in PRICES for what in ("required", "unused")},
     **{(text, "string_too_short"): "blanks around it are dropped before it is measured" for text in TEXTS},
@@ -72,7 +73,7 @@ BEYOND_THE_DOCUMENT = {
 # Documents of an agent: checked against the provider that runs it, against each other, and for what they would cost.
 # And the files of a package: the document says only that there is a file.
 OF_AGENTS = {
-    *("inputSchema", "configSchema", "defaultConfig", "runtime", "examples"),
+    *("inputSchema", "configSchema", "defaultConfig", "runtime", "examples", "pricing"),
     *("package", "manifest", "manifest.json", "manifest.yaml"),
 }
 # The handshake of a WebSocket is no request that a document of HTTP can describe.
