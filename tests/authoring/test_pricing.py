@@ -226,7 +226,7 @@ async def test_a_quote_holds_for_what_it_was_made_for_and_for_nobody_else(
     rich(studio, reader)
     rich(studio, creator)
     quote_id = (await quote(studio, reader, wish(agent, config={"delayMs": 5})))["quoteId"]
-    bound = {"quoteId": quote_id, "config": {"delayMs": 5}}
+    bound: Json = {"quoteId": quote_id, "config": {"delayMs": 5}}
     for body, field in (
         (wish(other, **bound), "agentId"),
         (wish(agent, "别的", **bound), "inputData"),
@@ -237,7 +237,7 @@ async def test_a_quote_holds_for_what_it_was_made_for_and_for_nobody_else(
     stolen = await submit(studio, creator, wish(agent, **bound))
     assert (stolen.status, stolen.body["code"]) == (400, "QUOTE_INVALID")
     # What the agent's own defaults say need not be said, and the order of members is nobody's business.
-    whole = {"steps": 1, "delayMs": 5}
+    whole: Json = {"steps": 1, "delayMs": 5}
     assert (await submit(studio, reader, wish(agent, quoteId=quote_id, config=whole))).status == 202
 
 

@@ -70,6 +70,7 @@ class Gallery:
             publisher=Publisher(settings.redis_url),
             storage=LocalStorage(folder),
             providers={"echo": self.maker},
+            later={},
             name="test",
         )
         self.user = self.shop.user(credits=CREDITS)

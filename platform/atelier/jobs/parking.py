@@ -222,4 +222,5 @@ _CLAIMED = (
     "created_ms",
     "project_id",
     "queue",
+    "pricing",
 )

@@ -99,7 +99,7 @@ class Claimed:
     claimed_ms: int
     project_id: str | None = None
     queue: str
-    pricing: Mapping[str, Any] | None = None
+    pricing: Mapping[str, Any] | None
 
     @property
     def lane(self) -> LaneKey:
