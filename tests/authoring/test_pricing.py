@@ -230,7 +230,7 @@ async def test_a_quote_holds_for_what_it_was_made_for_and_for_nobody_else(
     for body, field in (
         (wish(other, **bound), "agentId"),
         (wish(agent, "别的", **bound), "inputData"),
-        (wish(agent, **{**bound, "config": {"delayMs": 6}}), "config"),
+        (wish(agent, quoteId=quote_id, config={"delayMs": 6}), "config"),
         (wish(agent, quoteId=quote_id), "config"),
     ):
         assert (await submit(studio, reader, body)).wrong == {field: "quote_mismatch"}
