@@ -43,5 +43,6 @@ ENDPOINTS = (
         body_max=128 * 1024,
         answer=QuoteAnswer,
         errors=("AGENT_UNAVAILABLE",),
+        scope="generate",
     ),
 )
