@@ -136,7 +136,7 @@ CODES: Mapping[str, Sentence] = {
     "DEADLINE_EXCEEDED": Sentence("任务已超过截止时间", "The job did not finish before its deadline"),
     # Outgoing webhooks.
     "WEBHOOK_NOT_FOUND": Sentence("Webhook不存在", "There is no such webhook"),
-    "WEBHOOK_EVENT_NOT_FOUND": Sentence("投递事件不存在", "There is no such event"),
+    "EVENT_NOT_FOUND": Sentence("投递事件不存在", "There is no such event"),
     "WEBHOOK_LIMIT": Sentence("Webhook 数量已达上限", "You have as many webhooks as are allowed"),
     "WEBHOOK_DISABLED": Sentence("Webhook 已停用，请先启用", "This webhook is off, turn it on first"),
     "TOO_MANY_WEBHOOK_EVENTS": Sentence(

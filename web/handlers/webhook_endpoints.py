@@ -218,7 +218,6 @@ ENDPOINTS = (
         body=WebhookChangeBody,
         answer=WebhookAnswer,
     ),
-    _one(method="DELETE", handler=remove, summary=("删除 Webhook", "Delete a webhook"), answer=DoneAnswer),
     _webhook(
         method="POST",
         path="/api/webhooks/{webhookId}/rotate",
@@ -237,4 +236,5 @@ ENDPOINTS = (
         status=202,
         errors=("WEBHOOK_NOT_FOUND", "WEBHOOK_DISABLED", "TOO_MANY_WEBHOOK_EVENTS"),
     ),
+    _one(method="DELETE", handler=remove, summary=("删除 Webhook", "Delete a webhook"), answer=DoneAnswer),
 )

@@ -61,7 +61,7 @@ ENDPOINTS = (
         handler=read,
         summary=("查看投递事件", "Read an event"),
         answer=WebhookEventDetailAnswer,
-        errors=("WEBHOOK_EVENT_NOT_FOUND",),
+        errors=("EVENT_NOT_FOUND",),
     ),
     _events(
         method="POST",
@@ -70,6 +70,6 @@ ENDPOINTS = (
         summary=("重新投递", "Send an event again"),
         answer=WebhookEventAnswer,
         status=202,
-        errors=("WEBHOOK_EVENT_NOT_FOUND", "WEBHOOK_DISABLED", "TOO_MANY_WEBHOOK_EVENTS"),
+        errors=("EVENT_NOT_FOUND", "WEBHOOK_DISABLED", "TOO_MANY_WEBHOOK_EVENTS"),
     ),
 )

@@ -14,7 +14,7 @@ class WebhookNotFound(NotFound):
 class WebhookEventNotFound(NotFound):
     """No such event, or someone else's."""
 
-    code: ClassVar[str] = "WEBHOOK_EVENT_NOT_FOUND"
+    code: ClassVar[str] = "EVENT_NOT_FOUND"
 
 
 class TooManyWebhooks(Conflict):
