@@ -1,9 +1,15 @@
 """The worker's application: every contract bound to its function."""
 
-from atelier.contracts import messages
-from atelier.dispatch import hooks
-from atelier.dispatch.tasks import bind
+from functools import partial
+
+from atelier.contracts import dead_messages, messages
+from atelier.contracts.dead_messages import Dead
+from atelier.dispatch import hooks, tasks
 from atelier.kernel import alive, logs
+from atelier.kernel.clock import now_ms
+from atelier.kernel.database import Database
+from atelier.kernel.errors import Transient
+from atelier.kernel.ids import new_id
 from tasks import (
     analytics,
     audience,
@@ -14,6 +20,7 @@ from tasks import (
     marketplace,
     notifications,
     payments,
+    providers,
     reconciliation,
     refunds,
     runtime,
@@ -23,10 +30,36 @@ from tasks import (
 )
 
 CELERY = runtime.celery()
+log = logs.get(__name__)
+
+
+def _bury(dead: Dead) -> None:
+    _keep(runtime.get().database, dead)
+
+
+def _bury_unknown(dead: Dead) -> None:
+    # This process forks those that run tasks: it must not hand them an open connection.
+    database = Database(runtime.settings().database_url, pool_size=1)
+    try:
+        _keep(database, dead)
+    finally:
+        database.close()
+
+
+def _keep(database: Database, dead: Dead) -> None:
+    log.error("message.dead", contract=dead.contract, reason=dead.reason, error=dead.error)
+    try:
+        database.transact(dead_messages.bury, dead, message_id=new_id(), now_ms=now_ms())
+    except Transient:
+        log.warning("message.not_kept", contract=dead.contract)
+
+
+bind = partial(tasks.bind, bury=_bury)
 
 for contract in messages.RUN.values():
     bind(CELERY, contract, generation.run)
 bind(CELERY, messages.PROVIDERS_POLL, generation.poll)
+bind(CELERY, messages.PROVIDERS_TEST, providers.test)
 bind(CELERY, messages.MAIL_SEND, mail.send)
 bind(CELERY, messages.NOTIFICATIONS_DELIVER, notifications.deliver)
 bind(CELERY, messages.WEBHOOKS_DELIVER, webhooks.deliver)
@@ -66,3 +99,4 @@ def _give_back() -> None:
 
 
 hooks.install(configure_logs=_configure_logs, alive=_alive, shutting_down=_give_back)
+hooks.on_unknown(_bury_unknown)

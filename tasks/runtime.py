@@ -15,6 +15,7 @@ from atelier.files.intake import Intake
 from atelier.gateways import choose
 from atelier.gateways.port import Gateway
 from atelier.generation.poller import Poller, Tools
+from atelier.generation.prober import Prober
 from atelier.generation.run import Runner
 from atelier.generation.sweeper import Sweeper
 from atelier.kernel import settings as settings_module
@@ -42,6 +43,7 @@ class Runtime:
     intake: Intake
     runner: Runner
     poller: Poller
+    prober: Prober
     sweeper: Sweeper
     mailer: Mailer
     deliverer: Deliverer
@@ -109,13 +111,13 @@ def _made() -> Runtime:
     publisher = Publisher(chosen.redis_url)
     storage = stores.choose(chosen)
     options = provider_options(chosen)
-    later = build_later(options)
+    providers, later = build_registry(options), build_later(options)
     runner = Runner(
         settings=chosen,
         database=database,
         publisher=publisher,
         storage=storage,
-        providers=build_registry(options),
+        providers=providers,
         later=later,
         name=f"{socket.gethostname()[:40]}:{os.getpid()}",
     )
@@ -129,6 +131,7 @@ def _made() -> Runtime:
         intake=Intake.of(chosen),
         runner=runner,
         poller=Poller(tools, later),
+        prober=Prober(database, providers=providers, later=later),
         sweeper=sweeper,
         mailer=mailers.choose(chosen),
         deliverer=Deliverer(

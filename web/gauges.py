@@ -100,10 +100,12 @@ def _database(gauges: Gauges) -> Iterator[Metric]:
     for kind, count in gauges.cases.items():
         cases.add_metric([kind], count)
     yield cases
+    yield from _dead(gauges)
     single = {
         "atelier_credits_held": ("Credits in open holds", gauges.held),
         "atelier_outbox_rows": ("Messages that have not reached the broker", gauges.outbox_rows),
         "atelier_outbox_lag_seconds": ("Age of the oldest message that is due", gauges.outbox_lag),
+        "atelier_dead_messages": ("Messages that nobody could handle", gauges.dead_messages),
         "atelier_mail_backlog": ("E-mails that are not sent yet", gauges.mail_backlog),
         "atelier_notifications_undelivered": ("Notifications that nobody was told of yet", gauges.undelivered),
         "atelier_webhooks_waiting": ("Events of outgoing webhooks that wait", gauges.webhooks_waiting),
@@ -118,6 +120,21 @@ def _database(gauges: Gauges) -> Iterator[Metric]:
     for name, (explanation, value) in single.items():
         if value is not None:
             yield GaugeMetricFamily(name, explanation, value=value)
+
+
+def _dead(gauges: Gauges) -> Iterator[Metric]:
+    letters = GaugeMetricFamily(
+        "atelier_dead_letters", "Failed jobs that nobody has dealt with", labels=["error_class"]
+    )
+    for reason, count in gauges.dead_letters.items():
+        letters.add_metric([reason], count)
+    yield letters
+    held = GaugeMetricFamily(
+        "atelier_held_back", "Queues and providers that are paused or draining", labels=["kind", "name", "state"]
+    )
+    for kind, name, state in gauges.held_back:
+        held.add_metric([kind, name, state], 1)
+    yield held
 
 
 def _workers(counts: Sequence[Count]) -> Iterator[Metric]:

@@ -131,6 +131,7 @@ CODES: Mapping[str, Sentence] = {
     "JOB_REPLAYED": Sentence("该任务已重新执行过", "This job was tried again already"),
     "JOB_TOO_OLD": Sentence("任务时间过久，不能重放", "This job ended too long ago to be replayed"),
     "LETTER_NOT_OPEN": Sentence("该死信已处理", "This dead letter was dealt with already"),
+    "MESSAGE_UNREADABLE": Sentence("无法识别该消息，不能重发", "Nobody here can read this message"),
     "USER_DISABLED": Sentence("该用户已被停用", "This job's user may not spend anything"),
     "LEASE_LOST": Sentence("任务已由其他进程接管", "Another worker has taken over this job"),
     "DEADLINE_EXCEEDED": Sentence("任务已超过截止时间", "The job did not finish before its deadline"),

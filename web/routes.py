@@ -8,6 +8,7 @@ from web.handlers import (
     admin_analytics,
     admin_audit,
     admin_categories,
+    admin_controls,
     admin_dead_letters,
     admin_jobs,
     admin_orders,
@@ -85,6 +86,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *admin_statements.ENDPOINTS,
     *admin_jobs.ENDPOINTS,
     *admin_dead_letters.ENDPOINTS,
+    *admin_controls.ENDPOINTS,
     *service_logs.ENDPOINTS,
     *docs_page.ENDPOINTS,
 )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from atelier.contracts import dead_messages
+from atelier.contracts.dead_messages import Dead
 from atelier.files import direct, names, service
 from atelier.files.direct import Announcement
 from atelier.files.service import NewFile, Quota
@@ -124,3 +126,11 @@ def projects(stack: Stack, *, owner: Mapping[str, str], subject: Mapping[str, st
     post(f"/{project}/collaborate", {"email": "someone@example.com", "role": "viewer"})
     team = stack.client.get(f"/api/workshop/projects/{project}/collaborate", headers=owner).json()
     return {"projectId": project, "spareId": spare, "invitationId": team["invitations"][0]["id"]}
+
+
+def dead_message(stack: Stack) -> str:
+    """A message that nobody could handle."""
+    message_id = new_id()
+    dead = Dead(contract="jobs.sweep", message="{}", reason="crashed", error="KeyError")
+    stack.database.transact(dead_messages.bury, dead, message_id=message_id, now_ms=clock.now_ms())
+    return message_id

@@ -136,6 +136,7 @@ def world(place: Place) -> Generator[World]:
         sessions.set_status, user_id=disabled, active=False, revocation_id=new_id(), now_ms=clock.now_ms()
     )
     shared = {"agentId": ECHO.id, "packageId": next(iter(OFFERED)), "number": "0", "version": "1", "file": "index.html"}
+    shared |= {"queue": "generation.audio", "provider": "local-audio"}
     schema = stack.database.read(_reflected)
     empty = World(stack, schema, attacker, victim, disabled, admin, subject, shared, {})
     own, foreign = (stack.echo(empty.signed_in(one)).json()["jobId"] for one in (attacker, victim))
@@ -161,6 +162,7 @@ def world(place: Place) -> Generator[World]:
             "categoryId": ECHO.category.id,
             "caseId": belongings.case(stack),
             "statementId": belongings.statement(stack),
+            "messageId": belongings.dead_message(stack),
             **files[0],
             **belongings.webhook(stack, attacker),
         },

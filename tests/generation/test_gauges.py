@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from atelier.generation import gauges, verdicts
 from atelier.generation.doctor import Report
 from atelier.generation.gauges import Gauges
+from atelier.jobs.reasons import REASONS
 from atelier.kernel.clock import MINUTE_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.mail.queue import Letter, enqueue
@@ -43,6 +44,9 @@ def test_an_empty_platform_shows_every_figure_at_rest(collect: Callable[[], Gaug
         differences=0,
         unsettled=0,
         cases={},
+        dead_letters=dict.fromkeys(REASONS, 0),
+        dead_messages=0,
+        held_back=[],
         violations=None,
         warnings=None,
         checked=None,
@@ -141,8 +145,8 @@ def test_no_figure_reads_a_whole_table(db: Database) -> None:
     db.read(gauges.collect, now_ms=now_ms())
     event.remove(db.reader, "before_cursor_execute", note)
     scanned = {table for one in statements for table in db.read(_scanned, statement=one)}
-    assert scanned <= {"outbox", "verdicts"}
-    assert len(statements) == 15
+    assert scanned <= {"outbox", "verdicts", "controls", "dead_messages"}
+    assert len(statements) == 18
 
 
 def _scanned(session: Session, *, statement: tuple[str, Any]) -> set[str]:

@@ -1,15 +1,17 @@
 """Dead letters, and replaying many of them."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from atelier.contracts.dead_messages import DeadMessage
 from atelier.generation.replaying import LETTERS_MAX
 from atelier.jobs.dead_letters import Counts, Filter, Letter, State
 from atelier.jobs.reasons import Reason
 from atelier.kernel.clock import SECOND_MS
 from web import messages
 from web.messages import Locale
+from web.schemas.admin_audit import FeedQuery
 from web.schemas.admin_jobs import AGE_SECONDS_MAX, AgedQuery, WhyBody, Word
 from web.schemas.jobs import Kind
 from web.schemas.model import Answer, Body, Moment, Timestamp, Uuid
@@ -176,4 +178,38 @@ class ReplayManyAnswer(Answer):
     refused: dict[str, int] = Field(description="how many for which reason")
     jobs: list[OneReplayed]
     has_more: bool
+    next_cursor: str | None
+
+
+class MessagesQuery(FeedQuery):
+    """From where on."""
+
+    cursor: Uuid | None = None
+
+
+class MessageAnswer(Answer):
+    """A message that nobody could handle: one row, however often it came."""
+
+    id: str
+    contract: str
+    message: str = Field(description="its text, or the beginning: ids only")
+    reason: Literal["unknown_contract", "unreadable", "crashed"]
+    error: str = Field(description="kind of the error")
+    times: int
+    first_at: Timestamp
+    last_at: Timestamp
+
+    @classmethod
+    def of(cls, dead: DeadMessage) -> Self:
+        """The message."""
+        same = ("id", "contract", "message", "reason", "error", "times")
+        return cls.model_validate(
+            {name: getattr(dead, name) for name in same} | {"first_at": dead.first_ms, "last_at": dead.last_ms}
+        )
+
+
+class MessagesAnswer(Answer):
+    """Messages, the newest first. `nextCursor` is null at the end."""
+
+    messages: list[MessageAnswer]
     next_cursor: str | None

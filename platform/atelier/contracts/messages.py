@@ -83,6 +83,12 @@ class WebhookMessage(Message):
     target_id: str
 
 
+class ProbeMessage(Message):
+    """One test of a provider."""
+
+    probe_id: str
+
+
 class Tick(Message):
     """A period has passed; everything else is read from the database."""
 
@@ -98,6 +104,7 @@ FILES_CHECK = Contract("files.check", queues.FILES, FileMessage)
 FILES_REMOVE = Contract("files.remove", queues.FILES, FileMessage)
 FILES_COLLECT = Contract("files.collect", queues.FILES, Tick)
 PROVIDERS_POLL = Contract("providers.poll", queues.PROVIDER_POLL, Tick)
+PROVIDERS_TEST = Contract("providers.test", queues.PROVIDER_POLL, ProbeMessage)
 JOBS_SWEEP = Contract("jobs.sweep", queues.SYSTEM, Tick)
 LEDGER_CHECK = Contract("ledger.check", queues.SYSTEM, Tick)
 ANALYTICS_ROLL = Contract("analytics.roll", queues.ANALYTICS, Tick)
@@ -128,6 +135,7 @@ _ALL: tuple[Contract[Any], ...] = (
     FILES_REMOVE,
     FILES_COLLECT,
     PROVIDERS_POLL,
+    PROVIDERS_TEST,
     JOBS_SWEEP,
     LEDGER_CHECK,
     ANALYTICS_ROLL,

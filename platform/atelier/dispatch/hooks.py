@@ -5,6 +5,8 @@ from typing import Any
 
 from celery import signals
 
+from atelier.contracts.dead_messages import Dead
+
 
 def install(
     *, configure_logs: Callable[[], None], alive: Callable[[], None], shutting_down: Callable[[], None]
@@ -33,3 +35,21 @@ def on_publish(published: Callable[[], None]) -> None:
         published()
 
     signals.after_task_publish.connect(on_published, weak=False)
+
+
+def on_unknown(bury: Callable[[Dead], None]) -> None:
+    """Have this called with each message that the worker of this process has no task for, or can't make sense of."""
+
+    def on_unknown_task(message: Any = None, name: str = "", **_: Any) -> None:
+        bury(Dead(contract=name or "-", message=_text(message), reason="unknown_contract", error=""))
+
+    def on_rejected(message: Any = None, **_: Any) -> None:
+        bury(Dead(contract="-", message=_text(message), reason="unreadable", error=""))
+
+    signals.task_unknown.connect(on_unknown_task, weak=False)
+    signals.task_rejected.connect(on_rejected, weak=False)
+
+
+def _text(message: Any) -> str:
+    body: Any = getattr(message, "body", "")
+    return body.decode(errors="replace") if isinstance(body, bytes) else str(body)

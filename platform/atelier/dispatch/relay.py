@@ -18,10 +18,11 @@ from pydantic_core import from_json
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from atelier.contracts import messages
+from atelier.contracts import dead_messages, messages
+from atelier.contracts.dead_messages import Dead, Reason
 from atelier.contracts.outbox import TABLE
 from atelier.kernel import faults, logs
-from atelier.kernel.clock import db_now_ms
+from atelier.kernel.clock import db_now_ms, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Transient
 from atelier.kernel.ids import new_id
@@ -142,19 +143,24 @@ class Relay:
         return len(rows)
 
     def _publish(self, rows: Sequence[Row]) -> None:
-        known = [row for row in rows if row.contract in messages.ALL]
+        known: list[tuple[Row, Any]] = []
         for row in rows:
+            # A message that no task would take is kept to be looked at: on the broker it would be dropped silently.
             if row.contract not in messages.ALL:
-                # A message that no task would take is dropped loudly: on the broker it would be dropped silently.
-                log.error("relay.unknown_contract", contract=row.contract, outbox_id=row.id)
+                self._bury(row, "unknown_contract", "")
+                continue
+            try:
+                known.append((row, from_json(row.message)))
+            except ValueError as error:
+                self._bury(row, "unreadable", type(error).__name__)
         with self._app.producer_pool.acquire(block=True, timeout=3) as producer, _batch(producer, len(known)):
-            for queue in {messages.ALL[row.contract].queue for row in known}:
+            for queue in {messages.ALL[row.contract].queue for row, _ in known}:
                 producer.maybe_declare(self._app.amqp.queues[queue])
-            for row in known:
+            for row, message in known:
                 contract = messages.ALL[row.contract]
                 self._app.send_task(
                     contract.name,
-                    kwargs={"message": from_json(row.message)},
+                    kwargs={"message": message},
                     queue=contract.queue,
                     producer=producer,
                     retry=False,
@@ -166,3 +172,8 @@ class Relay:
                     kwargsrepr=row.message,
                 )
                 faults.point("relay.mid_batch")
+
+    def _bury(self, row: Row, reason: Reason, error: str) -> None:
+        log.error("relay.message_dead", contract=row.contract, outbox_id=row.id, reason=reason)
+        dead = Dead(contract=row.contract, message=row.message, reason=reason, error=error)
+        self._database.transact(dead_messages.bury, dead, message_id=new_id(), now_ms=now_ms())

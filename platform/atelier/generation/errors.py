@@ -63,3 +63,9 @@ class QuoteExpired(Refusal):
     """The quote held for a while, and that is over."""
 
     code: ClassVar[str] = "QUOTE_EXPIRED"
+
+
+class MessageUnreadable(Conflict):
+    """Nobody here can read this message, so it is of no use to send it again."""
+
+    code: ClassVar[str] = "MESSAGE_UNREADABLE"

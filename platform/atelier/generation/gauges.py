@@ -3,16 +3,18 @@
 Jobs that have ended are not counted here: their number only grows, and the workers count what they end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.orm import Session
 
-from atelier.contracts import outbox, queues
+from atelier.contracts import dead_messages, outbox, queues
 from atelier.generation import verdicts
-from atelier.jobs import states
+from atelier.jobs import controls, dead_letters, states
+from atelier.jobs.lane_models import OPEN
 from atelier.jobs.models import JOBS
+from atelier.jobs.reasons import Reason
 from atelier.kernel.clock import SECOND_MS, db_now_ms
 from atelier.mail.models import Email
 from atelier.notifications import queries as notifications
@@ -42,6 +44,9 @@ class Gauges:
     differences      differences with a gateway's books that wait for a person
     unsettled        messages of gateways that are not settled, counted up to COUNTED_MAX
     cases            by kind: cases of payments that are not resolved
+    dead_letters     by class of error: failed jobs that nobody has dealt with, counted up to ten thousand each
+    dead_messages    messages that nobody could handle
+    held_back        by kind, name and state: queues and providers that are paused or draining
     violations, warnings, checked   the newest verdict and its age in seconds; None before the first
     """
 
@@ -59,6 +64,9 @@ class Gauges:
     differences: int
     unsettled: int
     cases: Mapping[str, int]
+    dead_letters: Mapping[Reason, int]
+    dead_messages: int
+    held_back: Collection[tuple[str, str, str]]
     violations: int | None
     warnings: int | None
     checked: float | None
@@ -86,6 +94,9 @@ def collect(session: Session, *, now_ms: int) -> Gauges:
         differences=books.open,
         unsettled=_unsettled(session),
         cases=resolutions.waiting_by_kind(session),
+        dead_letters=dead_letters.by_reason(session),
+        dead_messages=dead_messages.counted(session),
+        held_back=_held_back(session),
         violations=verdict.violations if verdict else None,
         warnings=verdict.warnings if verdict else None,
         checked=_seconds(now_ms - verdict.checked_ms) if verdict else None,
@@ -147,6 +158,11 @@ def _outbox(session: Session, now_ms: int) -> tuple[int, float]:
 def _mail_backlog(session: Session) -> int:
     waiting = select(Email.id).where(Email.state.in_(("queued", "sending"))).limit(COUNTED_MAX).subquery()
     return session.connection().execute(select(func.count()).select_from(waiting)).scalar_one()
+
+
+def _held_back(session: Session) -> list[tuple[str, str, str]]:
+    known = controls.standing(session).values()
+    return [(one.kind, one.name, one.state) for one in known if one.state != OPEN]
 
 
 def _unsettled(session: Session) -> int:

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from atelier.contracts import oplog
+from atelier.contracts import dead_messages, messages, oplog, outbox
+from atelier.contracts.dead_messages import DeadMessage
 from atelier.generation import cancel as canceling
 from atelier.generation.cancel import Cancellation
+from atelier.generation.errors import MessageUnreadable
 from atelier.generation.replaying import Act
 from atelier.jobs import dead_letters, overview
 from atelier.jobs.dead_letters import Letter
 from atelier.jobs.errors import JobNotFound, LetterNotOpen
+from atelier.kernel.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +48,32 @@ def dismiss(session: Session, job_id: str, *, act: Act, now_ms: int) -> Letter:
     operation = act.operation("ADMIN_LETTER_DISMISS", resource_type="job", resource_id=job_id, **details)
     oplog.record(session, operation, now_ms=now_ms)
     return letter
+
+
+def replay_message(session: Session, message_id: str, *, act: Act, now_ms: int) -> None:
+    """Send a dead message once more; it is kept again if it dies again. Raises NotFound and MessageUnreadable."""
+    dead = dead_messages.take(session, message_id=message_id)
+    if dead is None:
+        raise NotFound(message_id)
+    contract = messages.ALL.get(dead.contract)
+    try:
+        message = contract.message.model_validate_json(dead.message) if contract else None
+    except ValidationError as error:
+        raise MessageUnreadable from error
+    if contract is None or message is None:
+        raise MessageUnreadable
+    outbox.enqueue(session, contract, message, now_ms=now_ms)
+    oplog.record(session, _of_message(act, "ADMIN_MESSAGE_REPLAY", dead), now_ms=now_ms)
+
+
+def dismiss_message(session: Session, message_id: str, *, act: Act, now_ms: int) -> None:
+    """Forget a dead message. Raises NotFound."""
+    dead = dead_messages.take(session, message_id=message_id)
+    if dead is None:
+        raise NotFound(message_id)
+    oplog.record(session, _of_message(act, "ADMIN_MESSAGE_DISMISS", dead), now_ms=now_ms)
+
+
+def _of_message(act: Act, action: str, dead: DeadMessage) -> oplog.Operation:
+    details = {"contract": dead.contract, "why": dead.reason, "error": dead.error, "times": dead.times}
+    return act.operation(action, resource_type="message", resource_id=dead.id, **details)

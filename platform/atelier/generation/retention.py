@@ -11,8 +11,8 @@ from atelier.accounts.key_models import KEYS
 from atelier.accounts.models import EmailToken, LoginFailure, RevocationRow
 from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
-from atelier.contracts import client_log, idempotency, oplog
-from atelier.generation.models import VERDICTS
+from atelier.contracts import client_log, dead_messages, idempotency, oplog
+from atelier.generation.models import PROBES, VERDICTS
 from atelier.jobs import dead_letters
 from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel import logs
@@ -45,8 +45,10 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (idempotency.TABLE, "created_ms", idempotency.KEPT_HOURS * HOUR_MS),
     (VIEWS, "created_ms", views.KEPT_MS),
     (VERDICTS, "checked_ms", 30 * DAY_MS),
+    (PROBES, "created_ms", 30 * DAY_MS),
     (EVENTS, "settled_ms", EVENTS_KEPT_MS),
     (DEAD_LETTERS, "failed_ms", dead_letters.KEPT_MS),
+    (dead_messages.TABLE, "last_ms", dead_messages.KEPT_MS),
     (client_log.TABLE, "created_ms", client_log.KEPT_DAYS * DAY_MS),
     (_table(RevocationRow), "expires_ms", DAY_MS),
     (_table(Email), "created_ms", 30 * DAY_MS),

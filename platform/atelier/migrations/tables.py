@@ -6,7 +6,7 @@ from atelier.analytics import models as analytics
 from atelier.catalog import authoring_models as authoring
 from atelier.catalog import models as catalog
 from atelier.catalog import search_models as search
-from atelier.contracts import client_log, idempotency, oplog, outbox
+from atelier.contracts import client_log, dead_messages, idempotency, oplog, outbox
 from atelier.files import models as files
 from atelier.generation import models as generation
 from atelier.jobs import lane_models as lanes
@@ -25,6 +25,7 @@ ALL = (
     authoring,
     catalog,
     client_log,
+    dead_messages,
     files,
     generation,
     idempotency,
