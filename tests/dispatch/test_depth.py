@@ -18,6 +18,13 @@ def test_a_queue_that_was_never_used_is_empty(settings: Callable[..., Settings])
     assert depths(broker.build(settings()), queues.ALL) == dict.fromkeys(queues.ALL, 0)
 
 
+def test_a_queue_is_as_long_as_it_is(settings: Callable[..., Settings]) -> None:
+    app: Any = broker.build(settings())
+    for _ in range(3):
+        app.send_task("jobs.sweep", kwargs={"message": {}}, queue=queues.SYSTEM)
+    assert depths(app, queues.ALL) == {**dict.fromkeys(queues.ALL, 0), queues.SYSTEM: 3}
+
+
 def test_a_broker_that_is_away_is_named_so(settings: Callable[..., Settings]) -> None:
     away = broker.build(settings(broker_url=f"redis://127.0.0.1:{free_port()}/0"))
     with pytest.raises(BrokerUnavailable):
