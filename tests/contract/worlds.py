@@ -35,6 +35,17 @@ OF_ITS_CREATOR = {
     *(("POST", f"/api/agents/{{agentId}}/{verb}") for verb in ("submit", "icon")),
 }
 
+# What belongs to nobody, or to everybody. The queue and the provider are those that no test here waits for.
+SHARED = {
+    "agentId": ECHO.id,
+    "packageId": next(iter(OFFERED)),
+    "number": "0",
+    "version": "1",
+    "file": "index.html",
+    "queue": "generation.audio",
+    "provider": "local-audio",
+}
+
 
 @dataclass(frozen=True)
 class World:
@@ -135,10 +146,8 @@ def world(place: Place) -> Generator[World]:
     stack.database.transact(
         sessions.set_status, user_id=disabled, active=False, revocation_id=new_id(), now_ms=clock.now_ms()
     )
-    shared = {"agentId": ECHO.id, "packageId": next(iter(OFFERED)), "number": "0", "version": "1", "file": "index.html"}
-    shared |= {"queue": "generation.audio", "provider": "local-audio"}
     schema = stack.database.read(_reflected)
-    empty = World(stack, schema, attacker, victim, disabled, admin, subject, shared, {})
+    empty = World(stack, schema, attacker, victim, disabled, admin, subject, SHARED, {})
     own, foreign = (stack.echo(empty.signed_in(one)).json()["jobId"] for one in (attacker, victim))
     things = [belongings.things(stack, one) for one in (attacker, victim)]
     orders = [belongings.order(stack, one) for one in (attacker, victim)]
@@ -152,7 +161,7 @@ def world(place: Place) -> Generator[World]:
     yield replace(
         empty,
         own={
-            **shared,
+            **SHARED,
             "jobId": own,
             "userId": attacker,
             **things[0],
