@@ -20,11 +20,24 @@ from rich.console import Console
 from benchmarks import load, results
 from benchmarks.plan import Plan
 from benchmarks.results import Line
-from benchmarks.rows import accept, done, latency, million, poll, reconcile, search, settle, sockets, webhooks
+from benchmarks.rows import (
+    accept,
+    admission,
+    done,
+    latency,
+    million,
+    poll,
+    reconcile,
+    search,
+    settle,
+    sockets,
+    webhooks,
+)
 from benchmarks.stand import Servers
 
 ROWS: dict[str, Callable[[Plan], list[Line]]] = {
     "accept": accept.run,
+    "admission": admission.run,
     "poll": poll.run,
     "done": done.run,
     "latency": latency.run,

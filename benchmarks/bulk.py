@@ -34,6 +34,13 @@ _JOBS = (
     f" 1000002, 1, 4, 0, 0, 0, {_AT} + 3600000, 1, 1, '{{\"prompt\":\"a cat\"}}', '{{}}', {_AT}, {_AT} + 4, {_AT} + 9"
     f" {_FROM}"
 )
+_WAITING = (
+    "insert into jobs(id, user_id, agent_id, agent_version, kind, queue, provider, state, attempts_max, sweep_ms,"
+    f" deadline_ms, rank_ms, held, input, config, created_ms) select {_JOB}, p.id, :agent, 1, 'text',"
+    f" 'generation.text', 'echo', 'pending', 4, {_AT} + 86400000, {_AT} + 86400000, {_AT}, 0,"
+    f" '{{\"prompt\":\"a cat\"}}', '{{}}', {_AT} {_FROM}"
+)
+_LANES = "insert into lanes(queue, user_id, provider) select distinct queue, user_id, provider from jobs"
 _HOLDS = (
     "insert into transfers(id, `key`, kind, debit_id, credit_id, amount, account_id, account_version, balance_after,"
     f" ref_type, ref_id, note, created_ms) select {_HOLD}, concat('hold:job:', {_JOB}), 'hold', p.id, :clearing, 1,"
@@ -117,6 +124,27 @@ def finished(database: Database, people: Sequence[Person], *, count: int, say: C
     return [_job_id(epoch, number) for number in range(max(0, count - 10_000), count)]
 
 
+def waiting(database: Database, people: Sequence[Person], *, count: int) -> None:
+    """Insert so many pending jobs that cost nothing, dealt out to the people in turn, and their lanes."""
+    given = {
+        "epoch": now_ms() - count * SPAN_MS - 60_000,
+        "span": SPAN_MS,
+        "people": len(people),
+        "agent": seed_content.ECHO.id,
+    }
+    with database.writer.connect() as connection:
+        _number(connection, people, count=count)
+        for first in range(0, count, CHUNK):
+            bounds = {"first": first, "last": min(first + CHUNK, count) - 1}
+            connection.execute(text(_WAITING), given | bounds)
+            connection.commit()
+        connection.execute(text(_LANES))
+        connection.execute(text("drop table bench_numbers"))
+        connection.execute(text("drop table bench_people"))
+        connection.commit()
+        _analyze(connection)
+
+
 def cancel_waiting(database: Database) -> None:
     """Cancel every pending job with its hold, and forget the messages that would have announced them."""
     with database.writer.connect() as connection:
@@ -137,7 +165,7 @@ def _number(connection: Connection, people: Sequence[Person], *, count: int) -> 
 
 def _analyze(connection: Connection) -> None:
     # As the server's own statistics would be after a while.
-    for table in ("jobs", "transfers", "attempts", "results", "accounts", "outbox"):
+    for table in ("jobs", "transfers", "attempts", "results", "accounts", "outbox", "lanes"):
         connection.execute(text(f"analyze table {table}")).all()
 
 
