@@ -56,6 +56,8 @@ BEYOND_THE_DOCUMENT = {
     ("inputData", "json_too_deep"): "JSON has at most 20 levels",
     ("config", "json_too_deep"): "JSON has at most 20 levels",
     ("saveVersion", "needs_project"): "a version of what?",
+    ("expiresAt", "datetime_future"): "what is over already can't be an end",
+    ("expiresAt", "said_twice"): "the end of a key is said once",
     ("credits", "credits_of_case"): "for one of the resolutions, and only there",
     ("title", "string_too_short"): "blanks around it are dropped before it is measured",
     ("config", "json_too_large"): "bytes are not what JSON Schema counts",

@@ -44,6 +44,7 @@ def test_no_role_writes_down_what_it_is_told(stack: Stack) -> None:
     _fail_to_sign_in(user)
     signature = _generate(user)
     ticket = str(user.call("POST", "/api/events/ticket")["ticket"])
+    key = _use_a_key(user)
     body = {"currentPassword": PASSWORD, "newPassword": OTHER_PASSWORD}
     second = str(user.call("POST", "/api/auth/change-password", body)["token"])
     user.headers = {"Authorization": f"Bearer {second}"}
@@ -52,7 +53,7 @@ def test_no_role_writes_down_what_it_is_told(stack: Stack) -> None:
     _ask_wrongly(user, first)
     until(lambda: all(process.log.stat().st_size for process in stack.processes.values()), what="every role speaks")
 
-    secrets = {PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD, PROMPT, CANARY, mailed, ticket, signature, SECRET}
+    secrets = {PASSWORD, OTHER_PASSWORD, WRONG_PASSWORD, PROMPT, CANARY, mailed, ticket, signature, SECRET, key}
     secrets |= {part for token in (first, second) for part in (token, token.rpartition(".")[2])}
     written = {role: process.log.read_text("utf-8") for role, process in stack.processes.items()}
     written["operation log"] = stack.database.read(_operations)
@@ -60,6 +61,22 @@ def test_no_role_writes_down_what_it_is_told(stack: Stack) -> None:
         assert [secret for secret in secrets if secret in text or _escaped(secret) in text] == [], where
     assert user.email not in written["media"], "workers know ids only"
     assert '"level": "debug"' in written["web"]
+
+
+def _use_a_key(user: FrontEnd) -> str:
+    """Make an API key, ask with it what it opens and what it does not, mistype it, and revoke it."""
+    made = user.call("POST", "/api/keys", {"name": CANARY, "scopes": ["jobs:read"]}, status=201)
+    key = str(made["key"])
+    for path, token, status in (
+        ("jobs", key, 200),
+        ("files", key, 403),
+        ("jobs", key[:-1], 401),
+        (f"jobs?{key}=1", key, 400),
+    ):
+        answer = user.stack.client.get(f"/api/{path}", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status, answer.text
+    user.call("DELETE", f"/api/keys/{made['id']}")
+    return key
 
 
 def _operations(session: Session) -> str:
