@@ -7,9 +7,23 @@ times that decide are the database's.
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, func, insert, literal, null, select, union_all, update
+from sqlalchemy import (
+    BindParameter,
+    CompoundSelect,
+    Row,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from atelier.contracts import outbox
@@ -24,6 +38,7 @@ A = ATTEMPTS.c
 LEASE_MS = 2 * MINUTE_MS
 OVERDUE_MS = 2 * MINUTE_MS
 TARGETS_MAX = 200
+EVENTS_MAX = 2_000
 LOST = "WORKER_LOST"
 
 
@@ -70,7 +85,7 @@ def of_job(session: Session, *, job_id: str) -> NewJobWebhook | None:
     return NewJobWebhook(job_id=job_id, user_id=row.user_id, url=row.url, events=endpoints.split(row.events))
 
 
-def record(session: Session, ended: Sequence[Ended], *, owners: Any, now_ms: int) -> int:
+def record(session: Session, ended: Sequence[Ended], *, owners: Table, now_ms: int) -> int:
     """Write an event for everyone who wants to hear of these endings, and send the messages; how many.
 
     `owners` is a table of jobs with `id` and `user_id`. For jobs that nobody follows this is one SELECT.
@@ -79,7 +94,7 @@ def record(session: Session, ended: Sequence[Ended], *, owners: Any, now_ms: int
         return 0
     by_job = {one.job_id: one for one in ended}
     rows: list[dict[str, Any]] = []
-    for listener in session.connection().execute(_listeners(list(by_job), owners)):
+    for listener in session.connection().execute(_listeners(owners), {"job_ids": list(by_job)}):
         one = by_job[listener.job_id]
         kind = f"job.{one.state}"
         if not listener.events or kind in endpoints.split(listener.events):
@@ -90,7 +105,10 @@ def record(session: Session, ended: Sequence[Ended], *, owners: Any, now_ms: int
     return len(rows)
 
 
-def _listeners(job_ids: Sequence[str], owners: Any) -> Any:
+@lru_cache(maxsize=4)
+def _listeners(owners: Table) -> CompoundSelect[Any]:
+    """Who hears of the jobs `job_ids`; made once, because every settlement asks it."""
+    job_ids: BindParameter[Any] = bindparam("job_ids", expanding=True)
     waiting = (
         select(func.count())
         .where(E.target_id == ENDPOINTS.c.id, E.state == states.WAITING, E.in_order == 1)
@@ -297,14 +315,8 @@ def later(session: Session, *, target_id: str, wait_ms: int) -> None:
 
 def requeue_overdue(session: Session, *, now_ms: int) -> int:
     """Send a message for targets whose time has come, and for those whose message was lost; answers how many."""
-    due = (
-        select(E.target_id)
-        .where(E.wake_ms <= db_now_ms())
-        .group_by(E.target_id)
-        .order_by(func.min(E.wake_ms))
-        .limit(TARGETS_MAX)
-    )
-    target_ids = session.connection().execute(due).scalars().all()
+    due = select(E.target_id).where(E.wake_ms <= db_now_ms()).order_by(E.wake_ms).limit(EVENTS_MAX)
+    target_ids = list(dict.fromkeys(session.connection().execute(due).scalars()))[:TARGETS_MAX]
     if target_ids:
         session.connection().execute(
             update(EVENTS)
