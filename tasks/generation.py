@@ -4,7 +4,8 @@ from atelier.contracts.messages import JobMessage, Tick
 from tasks import runtime
 from tasks.alone import alone
 
-ROUND_SECONDS = 20.0
+ROUND_SECONDS = 300.0
+"""Between two rounds nobody looks, until the next tick; a round that lasted for ever could not be seen to be well."""
 
 
 def run(message: JobMessage) -> None:

@@ -29,6 +29,7 @@ ROLES = {
     "generation": ("-m", "tasks", "worker", "generation"),
     "media": ("-m", "tasks", "worker", "media"),
     "money": ("-m", "tasks", "worker", "money"),
+    "submitting": ("-m", "tasks", "worker", "generation", "--queues", "generation.video"),
     "relay": ("-m", "tasks", "relay"),
     "beat": ("-m", "schedules"),
 }

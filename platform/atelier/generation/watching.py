@@ -100,24 +100,26 @@ class Watch:
                 self._hand_over(one, self._finisher.resolve)
             else:
                 asked.append(one)
-        if asked and (told := self._ask([one.upstream_id or "" for one in asked])) is not None:
+        if asked and (told := self._ask(asked)) is not None:
             faults.point("poller.after_poll")
             self._take(asked, told)
         self._remember(free)
         return len(found)
 
-    def _ask(self, upstream_ids: Sequence[str]) -> Mapping[str, Status] | None:
+    def _ask(self, asked: Sequence[Due]) -> Mapping[str, Status] | None:
         try:
-            told = self._provider.poll(upstream_ids)
+            told = self._provider.poll([one.upstream_id or "" for one in asked])
         except Exception as error:  # noqa: BLE001 - logged
             # Whatever it is, it is the provider's: its jobs stay parked, and those of others are not held up.
+            pause = min(AWAY_SECONDS_MAX, self._provider.pace.least / 2 * 2**self._failures)
             self._failures += 1
-            pause = min(AWAY_SECONDS_MAX, self._provider.pace.least * 2**self._failures)
             if isinstance(error, Throttled) and error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, AWAY_SECONDS_MAX))
             self._away_until = time.monotonic() + pause
             code = error.code if isinstance(error, AtelierError) else type(error).__name__
             log.warning("provider.away", provider=self._provider.name, error_code=code, pause_seconds=pause)
+            # They were not looked at: their turn is when the provider's is.
+            self._postpone([one.id for one in asked], wait_ms=int(pause * SECOND_MS))
             return None
         self._failures, self._away_until = 0, 0.0
         return told
@@ -127,7 +129,7 @@ class Watch:
         ended = [(one, status) for one, status in known if status.state in {"succeeded", "failed"}]
         if ended:
             # Ending takes longer than a look; should this process die over it, another looks after a lease.
-            self._postpone([one.id for one, _ in ended])
+            self._postpone([one.id for one, _ in ended], wait_ms=self._lease_ms)
         for one, status in ended:
             self._tell_noticed(one, status)
             self._hand_over(
@@ -160,14 +162,14 @@ class Watch:
         finally:
             self._ending.discard(one.id)
 
-    def _postpone(self, job_ids: Sequence[str]) -> None:
-        self._database.transact(parking.postpone, job_ids=job_ids, wait_ms=self._lease_ms)
+    def _postpone(self, job_ids: Sequence[str], *, wait_ms: int) -> None:
+        self._database.transact(parking.postpone, job_ids=job_ids, wait_ms=wait_ms)
 
     def _extend(self) -> None:
         """Have nobody look at what is being ended here."""
         if self._ending and time.monotonic() >= self._extend_at:
             self._extend_at = time.monotonic() + self._lease_ms / SECOND_MS / 3
-            self._postpone(list(self._ending))
+            self._postpone(list(self._ending), wait_ms=self._lease_ms)
 
     def _until_next(self) -> float | None:
         """How long to wait; None when nothing is parked. What is due is left alone while the provider is away."""
