@@ -29,6 +29,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "generation": ("-m", "tasks", "worker", "generation"),
     "media": ("-m", "tasks", "worker", "media"),
     "money": ("-m", "tasks", "worker", "money"),
+    "submitting": ("-m", "tasks", "worker", "generation", "--queues", "generation.video"),
+    "polling": ("-m", "tasks", "worker", "generation", "--queues", "provider.poll"),
     "relay": ("-m", "tasks", "relay"),
     "beat": ("-m", "schedules"),
 }

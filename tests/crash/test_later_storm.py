@@ -44,28 +44,32 @@ def stack_of(database_url: str, redis_url: str, folder: Path, *, fake: FakeKling
     return Stack(database_url, redis_url, folder, env=env)
 
 
+def states(stack: Stack) -> Counter[str]:
+    """How many jobs are in which state, or parked."""
+    return stack.database.read(storm.states)
+
+
 def weather(stack: Stack, fake: FakeKling, *, jobs: int, seconds_max: float) -> storm.Lag:
     """Submit, let it storm, wait for the end, and judge; how late the poller was."""
     stack.start("beat", "relay", "money", "generation", "submitting")
     job_ids = storm.submit(stack.database, count=jobs)
-    states = lambda: stack.database.read(storm.states)  # noqa: E731 - asked in several ways below
-    until(lambda: states()["parked"] > jobs * 0.9, what="nearly all are parked", seconds_max=seconds_max)
+    until(lambda: states(stack)["parked"] > jobs * 0.9, what="nearly all are parked", seconds_max=seconds_max)
     headers = stack.user("meanwhile", amount=5)
     began = time.monotonic()
     assert stack.echo(headers).status_code == 202
-    until(lambda: states()["completed"], what="another job runs meanwhile")
+    until(lambda: states(stack)["completed"], what="another job runs meanwhile")
     assert time.monotonic() - began < 10
     fake.restart(keep=True)
     until(
-        lambda: not states().keys() & {"pending", "running", "parked"},
-        what=f"all have ended: {states()}",
+        lambda: not states(stack).keys() & {"pending", "running", "parked"},
+        what="all have ended",
         seconds_max=seconds_max,
     )
     fake.faults = Faults()
     made = storm.generations(fake)
     assert set(made.values()) == {1}
     assert {f"job:{job_id}" for job_id in job_ids} >= set(made)
-    assert states() == Counter(completed=jobs + 1)
+    assert states(stack) == Counter(completed=jobs + 1)
     until(lambda: not stack.diagnosis(), what=f"the doctor is content: {stack.diagnosis()}")
     return storm.lag(stack.processes["generation"].log)
 
