@@ -43,7 +43,7 @@ def test_what_is_kept_is_bounded() -> None:
     rhythm = Rhythm(PACE)
     for number in range(KINDS_MAX + 10):
         rhythm.learn(str(number), 1)
-    assert len(rhythm._kinds) == KINDS_MAX
+    assert rhythm.kinds == KINDS_MAX
 
 
 @given(st.lists(st.integers(1, 86_400_000), max_size=40), st.integers(0, 86_400_000))

@@ -57,6 +57,11 @@ class Rhythm:
         self._kinds: OrderedDict[str, Kind] = OrderedDict()
         self._all = Kind()
 
+    @property
+    def kinds(self) -> int:
+        """How many kinds are known."""
+        return len(self._kinds)
+
     def learn(self, kind: str, took_ms: int) -> None:
         """One of this kind was done after so long."""
         with self._guard:
