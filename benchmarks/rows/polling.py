@@ -22,7 +22,7 @@ SPEED = 3
 SECONDS = (270 / SPEED, 330 / SPEED)
 PACE = (20 / SPEED, 5 / SPEED, 30 / SPEED, 60 / SPEED)
 FAULTS = Faults(unanswered=0.02, late=0.01, late_seconds=1.0, broken=0.02, unsure=0.02, full=0.01, failing=0.01)
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 1_200
 ALIVE = {"pending", "running", "parked"}
 
 

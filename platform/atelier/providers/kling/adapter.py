@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -91,7 +91,7 @@ class Kling:
         told: dict[str, Status] = {}
         for number in range(1, PAGES_MAX + 1):
             page = self._page(number)
-            told |= {one: status for one, status in _statuses(page) if one in wanted}
+            told |= dict(_statuses(page, wanted))
             if len(told) == len(wanted):
                 break
             if len(page) < PAGE:
@@ -178,10 +178,10 @@ def _body(request: GenerationRequest) -> dict[str, Any]:
     return body
 
 
-def _statuses(page: Iterable[Any]) -> Iterable[tuple[str, Status]]:
+def _statuses(page: Iterable[Any], wanted: Collection[str]) -> Iterable[tuple[str, Status]]:
     for data in page:
         upstream_id = answers.task_id(data)
-        if upstream_id is not None and (status := answers.status_of(data)):
+        if upstream_id in wanted and (status := answers.status_of(data)):
             yield upstream_id, status
 
 
