@@ -181,7 +181,7 @@ def _body(request: GenerationRequest) -> dict[str, Any]:
 def _statuses(page: Iterable[Any], wanted: Collection[str]) -> Iterable[tuple[str, Status]]:
     for data in page:
         upstream_id = answers.task_id(data)
-        if upstream_id in wanted and (status := answers.status_of(data)):
+        if upstream_id is not None and upstream_id in wanted and (status := answers.status_of(data)):
             yield upstream_id, status
 
 
