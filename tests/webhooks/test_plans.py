@@ -1,5 +1,6 @@
 """What webhooks cost those who have none, and that no statement reads a table from its start."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from tests.webhooks.desk import Desk
 Statements = list[tuple[str, Any]]
 
 
-def noted(db: Database, run: Any) -> Statements:
+def noted(db: Database, run: Callable[[Session], object]) -> Statements:
     """What is asked of the database meanwhile."""
     statements: Statements = []
 
