@@ -12,6 +12,7 @@ from atelier.generation import inspecting, overseeing, replaying
 from atelier.generation.events import credits_changed, job_event
 from atelier.generation.replaying import Act, Ids, Replayed, Rules
 from atelier.jobs import overview
+from atelier.kernel import faults
 from atelier.kernel.ids import new_id
 from web.handlers.authoring import VARY
 from web.handlers.generate import ERRORS
@@ -124,6 +125,7 @@ def _keyed(call: Call) -> Keyed:
 
 
 def _tell(call: Call, done: Replayed) -> None:
+    faults.point("replay.after_commit")
     if done.made:
         call.request.app[SUBMISSIONS].wake()
         call.request.app[LIVE].tell(news(done.made))
