@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from atelier.contracts import dead_messages
+from atelier.contracts import dead_messages as messages
 from atelier.contracts.dead_messages import Dead
 from atelier.files import direct, names, service
 from atelier.files.direct import Announcement
@@ -128,9 +128,10 @@ def projects(stack: Stack, *, owner: Mapping[str, str], subject: Mapping[str, st
     return {"projectId": project, "spareId": spare, "invitationId": team["invitations"][0]["id"]}
 
 
-def dead_message(stack: Stack) -> str:
-    """A message that nobody could handle."""
-    message_id = new_id()
-    dead = Dead(contract="jobs.sweep", message="{}", reason="crashed", error="KeyError")
-    stack.database.transact(dead_messages.bury, dead, message_id=message_id, now_ms=clock.now_ms())
-    return message_id
+def dead_messages(stack: Stack) -> dict[str, str]:
+    """Messages that nobody could handle: one to be sent again, and one to be forgotten."""
+    found = {"messageId": new_id(), "spareMessageId": new_id()}
+    for contract, message_id in zip(("jobs.sweep", "system.prune"), found.values(), strict=True):
+        dead = Dead(contract=contract, message="{}", reason="crashed", error="KeyError")
+        stack.database.transact(messages.bury, dead, message_id=message_id, now_ms=clock.now_ms())
+    return found

@@ -32,7 +32,9 @@ METHODS = {
 OPEN = {("GET", "/api/users/{userId}")}
 OPEN_TO_ADMINISTRATORS = {("GET", "/api/agents/{agentId}"), ("GET", "/api/agents/{agentId}/reviews")}
 # Places of paths that hold nothing of anybody's: parts of what is owned, and what everybody sees.
-OF_NOBODY = {"caseId", "number", "version", "file", "categoryId", "packageId", "statementId"}
+OF_NOBODY = {
+    *("caseId", "number", "version", "file", "categoryId", "packageId", "statementId", "messageId", "queue", "provider")
+}
 every_endpoint = pytest.mark.parametrize(
     "endpoint", routes.ENDPOINTS, ids=[f"{one.method} {one.path}" for one in routes.ENDPOINTS]
 )

@@ -28,7 +28,11 @@ from tests.servers import until
 from tests.stack import KEYRING, PASSWORD, SECRET, Stack
 from web.routing import PARAMETER, Endpoint
 
-DELETING_A_PROJECT = ("DELETE", "/api/workshop/projects/{projectId}")
+# What is gone afterwards: by its path, the place, and which of the attacker's own things is good enough for it.
+DOOMED = {
+    ("DELETE", "/api/workshop/projects/{projectId}"): ("projectId", "spareId"),
+    ("POST", "/api/admin/dead-messages/{messageId}/dismiss"): ("messageId", "spareMessageId"),
+}
 # What only the creator of an agent does with it; everything else is tried on one that everybody may use.
 OF_ITS_CREATOR = {
     *((method, "/api/agents/{agentId}") for method in ("PUT", "DELETE")),
@@ -97,7 +101,8 @@ class World:
     def send(self, asked: Asked, *, headers: Mapping[str, str], ids: Mapping[str, str] | None = None) -> httpx.Response:
         """Ask; the places of the path are filled with the attacker's own things, or with those named."""
         administered = {"userId": self.subject} if asked.path.startswith(("/api/admin/", "/api/workshop/")) else {}
-        doomed = {"projectId": self.own["spareId"]} if (asked.method, asked.path) == DELETING_A_PROJECT else {}
+        place, spare = DOOMED.get((asked.method, asked.path), ("projectId", "projectId"))
+        doomed = {place: self.own[spare]}
         created = {"agentId": self.own["draftId"]} if (asked.method, asked.path) in OF_ITS_CREATOR else {}
         chosen = {**self.own, **administered, **doomed, **created, **(ids or {})}
         path = PARAMETER.sub(lambda found: chosen[found[1]], asked.path)
@@ -171,7 +176,7 @@ def world(place: Place) -> Generator[World]:
             "categoryId": ECHO.category.id,
             "caseId": belongings.case(stack),
             "statementId": belongings.statement(stack),
-            "messageId": belongings.dead_message(stack),
+            **belongings.dead_messages(stack),
             **files[0],
             **belongings.webhook(stack, attacker),
         },
