@@ -160,6 +160,10 @@ CODES: Mapping[str, Sentence] = {
     "PROVIDER_TIMEOUT": Sentence("生成服务超时", "The provider did not finish in time"),
     "PROVIDER_INTERRUPTED": Sentence("与生成服务的连接中断", "The connection to the provider was interrupted"),
     "PROVIDER_BAD_ANSWER": Sentence("生成服务返回了无效结果", "The provider gave an invalid answer"),
+    "PROVIDER_TASK_LOST": Sentence(
+        "生成服务丢失了该任务", "The provider took the job and knows nothing of it any more"
+    ),
+    "PROVIDER_NOT_TAKEN": Sentence("请求未送达生成服务", "The request did not reach the provider"),
     "PROVIDER_WEIGHTS_UNAVAILABLE": Sentence("模型文件不可用", "The model's weights are not available"),
     # What only operators see.
     "MAIL_UNAVAILABLE": Sentence("邮件服务暂时不可用", "The mail server is unavailable for the moment"),
