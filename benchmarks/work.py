@@ -44,6 +44,7 @@ def echo(database: Database) -> RunnableAgent:
 
 def submission(agent: RunnableAgent, user_id: str) -> Submission:
     """What the API makes of a request for the echo agent."""
+    config = runtime.validate(agent, input_data=PROMPT, config=None)
     return Submission(
         job_id=ids.new_id(),
         hold_id=ids.new_id(),
@@ -52,12 +53,12 @@ def submission(agent: RunnableAgent, user_id: str) -> Submission:
         agent_version=agent.version,
         agent_name=agent.name,
         needs_purchase=False,
-        price=runtime.price(agent),
+        price=runtime.price(agent, input_data=PROMPT, config=config).credits,
         kind=agent.kind,
         provider=agent.provider,
         project_id=None,
         input=PROMPT,
-        config=runtime.validate(agent, input_data=PROMPT, config=None),
+        config=config,
         deadline_seconds=3_600,
     )
 
