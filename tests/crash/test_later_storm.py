@@ -89,16 +89,16 @@ def test_two_hundred_five_minute_jobs(database_url: str, redis_url: str, tmp_pat
 
 
 @pytest.mark.proof
-@pytest.mark.timeout(1_200)
+@pytest.mark.timeout(3_000)
 @pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
 def test_five_thousand_five_minute_jobs(database_url: str, redis_url: str, tmp_path: Path, fake: FakeKling) -> None:
-    """Time goes three times as fast; the provider is asked as often as a real one would be, three times as often."""
+    """All of them at once, in real time: whatever else is slow here, it is not the provider that is made faster."""
     dice = random.Random(1)
-    fake.seconds, fake.faults = lambda: dice.uniform(270, 330) / 3, BAD
-    stack = stack_of(database_url, redis_url, tmp_path, fake=fake, pace=(20 / 3, 5 / 3, 30 / 3, 60 / 3))
+    fake.seconds, fake.faults = lambda: dice.uniform(270, 330), BAD
+    stack = stack_of(database_url, redis_url, tmp_path, fake=fake, pace=(20, 5, 30, 60))
     stack.start("web")
     try:
-        lag = weather(stack, fake, jobs=5_000, seconds_max=500)
+        lag = weather(stack, fake, jobs=5_000, seconds_max=1_400)
     finally:
         stack.close()
     assert lag.count >= 5_000
