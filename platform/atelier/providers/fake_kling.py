@@ -150,6 +150,15 @@ class FakeKling:
         with self.guard:
             self.books.keys[key].ends_ms = now_ms()
 
+    def end_within(self, low: float, high: float) -> None:
+        """Let everything that runs, and whatever comes, be done after between so many seconds."""
+        self.seconds = lambda: self.dice.uniform(low, high)
+        with self.guard:
+            now = now_ms()
+            for task in self.books.tasks.values():
+                if task.ends_ms > now:
+                    task.ends_ms = now + round(self.seconds() * 1_000)
+
     def meets(self, chance: float) -> bool:
         """Whether this call meets a fault of this chance."""
         return chance > 0 and self.dice.random() < chance
