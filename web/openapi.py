@@ -126,7 +126,8 @@ def _of_the_door(endpoint: Endpoint) -> list[str]:
 
 def _schemas(endpoints: Iterable[Endpoint], sent: Iterable[type[Answer]]) -> tuple[Schemas, Json]:
     wanted: list[tuple[str, Mode, TypeAdapter[Any]]] = [(PROBLEM_KEY, "serialization", TypeAdapter(Problem))]
-    wanted += [(model.__name__, "serialization", TypeAdapter(model)) for model in sent]
+    serialized: Mode = "serialization"
+    wanted.extend((model.__name__, serialized, TypeAdapter[Any](model)) for model in sent)
     for endpoint in endpoints:
         name = endpoint.operation_id
         if endpoint.body:

@@ -6,8 +6,10 @@ counted with a million waiting.
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
+
+from sqlalchemy.orm import Session
 
 from atelier.generation import taking
 from atelier.generation.settle import settle
@@ -96,7 +98,7 @@ def _places() -> Places:
 def _explained(stand: Stand, crowd: Sequence[Person]) -> Line:
     agent = work.echo(stand.database)
     new = work.submission(agent, crowd[0].user_id)
-    cases = {
+    cases: dict[str, Callable[[Session], object]] = {
         "submit": lambda session: submit(session, [new], limits=work.LIMITS),
         "take": lambda session: taking.take(
             session, asked=[new.job_id], places=_places(), chosen=set[str](), now_ms=now_ms()

@@ -186,8 +186,5 @@ def _held(session: Session) -> int:
 def test_nothing_is_replayed_twice(
     db: Database, restore: Callable[[], None], settings: Callable[..., Settings]
 ) -> None:
-    class Machine(Replays):
-        pass
-
-    Machine.db, Machine.restore, Machine.settings = db, staticmethod(restore), settings()
-    run(Machine, settings=of_machine(6, steps=25))
+    made = {"db": db, "restore": staticmethod(restore), "settings": settings()}
+    run(type("Machine", (Replays,), made), settings=of_machine(6, steps=25))

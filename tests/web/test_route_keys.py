@@ -16,6 +16,8 @@ ANOTHER_LETTER = "another letter is what is asked for; counted per address and a
 NOTHING_KEPT = "nothing is kept: what is made is signed, ends by itself, and one more of it takes nothing"
 SAME_END = "a state is asked for, not a step: the second finds it reached"
 REFUSED = "only one step leads on from here: the second is refused as out of turn"
+SINGLE_USE_ROW = "the row is used up by the first; the second finds nothing"
+ONCE_MORE = "it is made once more: nothing is charged, and who gets it knows it by its own id"
 NAMED = "a notice has a name of its own, under which it is kept once"
 WITHOUT_KEY = {
     "/api/auth/verify-email": SINGLE_USE,
@@ -52,6 +54,18 @@ WITHOUT_KEY = {
     "/api/payments/webhooks/alipay": NAMED,
     "/api/payments/webhooks/wechat": NAMED,
     "/api/payments/orders/{orderId}/cancel": SAME_END,
+    "/api/admin/jobs/{jobId}/cancel": SAME_END,
+    "/api/admin/dead-letters/{jobId}/dismiss": REFUSED,
+    "/api/admin/dead-messages/{messageId}/dismiss": SINGLE_USE_ROW,
+    "/api/admin/dead-messages/{messageId}/replay": SINGLE_USE_ROW,
+    **{
+        f"/api/admin/{kind}/{act}": SAME_END
+        for kind in ("queues/{queue}", "providers/{provider}")
+        for act in ("pause", "resume", "drain")
+    },
+    "/api/admin/providers/{provider}/test": ONCE_MORE,
+    "/api/webhook-events/{eventId}/redeliver": ONCE_MORE,
+    "/api/webhooks/{webhookId}/ping": ONCE_MORE,
     "/api/payments/orders/{orderId}/pay": "another link of the same order, which is paid once",
 }
 POSTS = {one.path: one for one in routes.ENDPOINTS if one.method == "POST"}

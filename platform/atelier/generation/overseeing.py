@@ -1,12 +1,14 @@
 """Administrators cancel jobs and dismiss dead letters, each with a reason, logged in the transaction that does it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from atelier.contracts import dead_messages, messages, oplog, outbox
 from atelier.contracts.dead_messages import DeadMessage
+from atelier.contracts.messages import Contract
 from atelier.generation import cancel as canceling
 from atelier.generation.cancel import Cancellation
 from atelier.generation.errors import MessageUnreadable
@@ -55,7 +57,7 @@ def replay_message(session: Session, message_id: str, *, act: Act, now_ms: int) 
     dead = dead_messages.take(session, message_id=message_id)
     if dead is None:
         raise NotFound(message_id)
-    contract = messages.ALL.get(dead.contract)
+    contract: Contract[Any] | None = messages.ALL.get(dead.contract)
     try:
         message = contract.message.model_validate_json(dead.message) if contract else None
     except ValidationError as error:

@@ -136,7 +136,8 @@ def submit(
         fresh = [one for one in fresh if one.job_id not in outcomes]
     outcomes |= into_project.refused(session, fresh, versions_max=limits.versions_max)
     fresh = [one for one in fresh if one.job_id not in outcomes]
-    waiting = jobs_queries.waiting(session, user_ids=sorted({one.user_id for one in fresh})) if fresh else {}
+    user_ids = sorted({one.user_id for one in fresh})
+    waiting = jobs_queries.waiting(session, user_ids=user_ids) if user_ids else dict[tuple[str, str], int]()
     taken, accounts = _taken(session, fresh, outcomes, now_ms=now_ms, waiting=waiting, waiting_max=limits.waiting_max)
     if taken:
         try:

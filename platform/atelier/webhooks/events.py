@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
-    CompoundSelect,
+    Executable,
     Row,
     Table,
     bindparam,
@@ -106,7 +106,7 @@ def record(session: Session, ended: Sequence[Ended], *, owners: Table, now_ms: i
 
 
 @lru_cache(maxsize=4)
-def _listeners(owners: Table) -> CompoundSelect[Any]:
+def _listeners(owners: Table) -> Executable:
     """Who hears of the jobs `job_ids`; made once, because every settlement asks it."""
     job_ids: BindParameter[Any] = bindparam("job_ids", expanding=True)
     waiting = (
