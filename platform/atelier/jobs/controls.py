@@ -9,7 +9,7 @@ job at a time tries it until one succeeds. Controls are locked before lanes.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import case, func, insert, or_, select, update
+from sqlalchemy import and_, case, func, insert, not_, or_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
@@ -56,14 +56,15 @@ class Control:
         """Whether it matters how many jobs of the provider run, or started lately."""
         return self.in_flight_max is not None or self.per_minute is not None or self.is_suspect
 
-    def room(self, *, running: int, now_ms: int) -> int:
-        """How many jobs may start now, when so many run."""
+    def room(self, *, running: int, now_ms: int, parked: int = 0) -> int:
+        """How many jobs may start now, when so many run, `parked` ones among them."""
         if self.state == PAUSED or self.closed_ms > now_ms:
             return 0
-        most = UNLIMITED if self.in_flight_max is None else self.in_flight_max
+        most = UNLIMITED if self.in_flight_max is None else self.in_flight_max - running
         if self.is_suspect:
-            most = 1
-        return max(0, min(most - running, self._unpaced(now_ms)))
+            # What is parked was taken long ago, and may stay for long: it doesn't try the provider.
+            most = min(most, 1 - (running - parked))
+        return max(0, min(most, self._unpaced(now_ms)))
 
     def _unpaced(self, now_ms: int) -> int:
         if self.per_minute is None:
@@ -108,6 +109,18 @@ def running(session: Session, *, providers: Sequence[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def parked(session: Session, *, provider: str) -> int:
+    """How many of the running jobs of this provider are parked."""
+    parked = select(func.count()).where(J.provider == provider, J.poll_ms > 0)
+    return session.connection().execute(parked).scalar_one()
+
+
+def room(session: Session, control: Control, *, running: int, now_ms: int) -> int:
+    """How many jobs of this provider may start now, when so many run."""
+    waits = parked(session, provider=control.name) if control.is_suspect and running else 0
+    return control.room(running=running, now_ms=now_ms, parked=waits)
+
+
 def started(session: Session, control: Control, *, count: int, now_ms: int) -> Control:
     """So many jobs of this provider, whose control is locked, start now; the control from now on."""
     if control.per_minute is None or not count:
@@ -141,15 +154,19 @@ def cool(session: Session, *, provider: str, wait_ms: int, code: str) -> None:
 
 
 def failed(session: Session, *, provider: str, code: str) -> None:
-    """The provider has failed once more. From a number in a row on it is closed, each time for longer."""
+    """The provider has failed once more. From a number in a row on it is closed, each time for longer.
+
+    What fails while it is closed began before: that says nothing new.
+    """
     ensure(session, PROVIDER, provider)
+    closed = and_(C.failures >= FAILURES_MAX, C.closed_ms > db_now_ms())
     over = case((C.failures < FAILURES_MAX - 1, 0), else_=C.failures - (FAILURES_MAX - 1))
     # The doublings end where the longest time does: 30 s × 2^5 is more than ten minutes.
     times = case(*((over == n, 1 << n) for n in range(5)), else_=1 << 5)
     length = case((times * CLOSED_MS > CLOSED_MS_MAX, CLOSED_MS_MAX), else_=times * CLOSED_MS)
     session.connection().execute(
         update(CONTROLS)
-        .where(C.kind == PROVIDER, C.name == provider)
+        .where(C.kind == PROVIDER, C.name == provider, not_(closed))
         .ordered_values(
             (C.closed_ms, case((C.failures >= FAILURES_MAX - 1, db_now_ms() + length), else_=C.closed_ms)),
             (C.closed_code, case((C.failures >= FAILURES_MAX - 1, code), else_=C.closed_code)),
@@ -159,13 +176,18 @@ def failed(session: Session, *, provider: str, code: str) -> None:
 
 
 def succeeded(session: Session, *, provider: str) -> bool:
-    """The provider works: False when nobody doubted it."""
+    """The provider works: False when nobody doubted it. A rest that it has asked for goes on."""
+    broken = C.failures >= FAILURES_MAX
     return (
         matched(
             session,
             update(CONTROLS)
             .where(C.kind == PROVIDER, C.name == provider, C.failures > 0)
-            .values(failures=0, closed_ms=0, closed_code=None),
+            .ordered_values(
+                (C.closed_ms, case((broken, 0), else_=C.closed_ms)),
+                (C.closed_code, case((broken, None), else_=C.closed_code)),
+                (C.failures, 0),
+            ),
         )
         == 1
     )

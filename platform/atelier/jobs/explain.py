@@ -154,5 +154,7 @@ def _full(session: Session, known: Mapping[tuple[str, str], Control], *, now_ms:
     counted = [name for name, control in providers.items() if control.is_counted]
     running = controls.running(session, providers=counted) if counted else {}
     return frozenset(
-        name for name, control in providers.items() if control.room(running=running.get(name, 0), now_ms=now_ms) == 0
+        name
+        for name, control in providers.items()
+        if controls.room(session, control, running=running.get(name, 0), now_ms=now_ms) == 0
     )

@@ -6,7 +6,7 @@ as may be, a provider or queue that is held back. So every place that becomes fr
 a backlog. Lanes are locked in the order of their keys, after controls and everything else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
@@ -17,6 +17,7 @@ from atelier.jobs.lane_models import CONTROLS, LANES, PROVIDER, QUEUE
 from atelier.jobs.models import JOBS
 from atelier.kernel.database import matched
 
+C = CONTROLS.c
 L = LANES.c
 
 
@@ -29,13 +30,12 @@ class LaneKey(NamedTuple):
 
 
 class Lane(NamedTuple):
-    """A lane that this transaction has locked. `held_back`: its queue or provider has dropped invitations, too."""
+    """A lane that this transaction has locked."""
 
     key: LaneKey
     turn_ms: int
     open: bool
     owed: bool
-    held_back: bool
 
 
 def lock(session: Session, keys: Iterable[LaneKey]) -> dict[LaneKey, Lane]:
@@ -46,29 +46,15 @@ def lock(session: Session, keys: Iterable[LaneKey]) -> dict[LaneKey, Lane]:
     found: dict[LaneKey, Lane] = {}
     for queue in sorted(users):
         rows = session.connection().execute(
-            select(L.queue, L.user_id, L.provider, L.turn_ms, L.open, L.owed, _HELD_BACK)
+            select(L.queue, L.user_id, L.provider, L.turn_ms, L.open, L.owed)
             .where(L.queue == queue, L.user_id.in_(sorted(users[queue])))
             .order_by(L.queue, L.user_id, L.provider)
             .with_for_update()
         )
         for row in rows:
             key = LaneKey(row[0], row[1], row[2])
-            found[key] = Lane(key, row[3], bool(row[4]), bool(row[5]), bool(row[6]))
+            found[key] = Lane(key, row[3], bool(row[4]), bool(row[5]))
     return found
-
-
-# A plain read inside the locking one: controls are not locked by it.
-_HELD_BACK = (
-    select(func.coalesce(func.max(CONTROLS.c.owed), 0))
-    .where(
-        or_(
-            and_(CONTROLS.c.kind == PROVIDER, CONTROLS.c.name == L.provider),
-            and_(CONTROLS.c.kind == QUEUE, CONTROLS.c.name == L.queue),
-        )
-    )
-    .correlate(LANES)
-    .scalar_subquery()
-)
 
 
 def open_for(session: Session, keys: Iterable[LaneKey]) -> None:
@@ -88,13 +74,37 @@ def freed(session: Session, places: Sequence[tuple[LaneKey, str]]) -> list[tuple
     """
     if not places:
         return []
+    held_back = _held_back(session, [key for key, _ in places])
     known = lock(session, [key for key, _ in places])
     change(session, sorted(lane.key for lane in known.values() if lane.owed and not lane.open), open=1)
-    owing: dict[tuple[str, str], bool] = {}
-    for lane in known.values():
-        whose = (lane.key.queue, lane.key.user_id)
-        owing[whose] = owing.get(whose, False) or lane.owed or lane.held_back
-    return [(key.queue, job_id) for key, job_id in places if owing.get((key.queue, key.user_id))]
+    owed = {(lane.key.queue, lane.key.user_id) for lane in known.values() if lane.owed}
+    return [
+        (key.queue, job_id)
+        for key, job_id in places
+        if (key.queue, key.user_id) in owed or not held_back.isdisjoint(_controls_of(key))
+    ]
+
+
+def _held_back(session: Session, keys: Iterable[LaneKey]) -> frozenset[tuple[str, str]]:
+    """Which queues and providers of these lanes have dropped invitations.
+
+    Whoever turns somebody away holds the control's lock while it counts what runs. So either it has counted these
+    places as free, or what it owes is seen here.
+    """
+    of_kind: dict[str, set[str]] = {}
+    for kind, name in {control for key in keys for control in _controls_of(key)}:
+        of_kind.setdefault(kind, set()).add(name)
+    rows = session.connection().execute(
+        select(C.kind, C.name, C.owed)
+        .where(or_(*(and_(C.kind == kind, C.name.in_(sorted(names))) for kind, names in sorted(of_kind.items()))))
+        .order_by(C.kind, C.name)
+        .with_for_update(read=True)
+    )
+    return frozenset((row[0], row[1]) for row in rows if row[2])
+
+
+def _controls_of(key: LaneKey) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (PROVIDER, key.provider), (QUEUE, key.queue)
 
 
 def change(session: Session, keys: Sequence[LaneKey], **values: int) -> None:
@@ -135,18 +145,3 @@ def counted(session: Session, *, queue: str, most: int) -> int:
     """How many lanes of the queue have something due, counted up to `most`."""
     some = select(L.user_id).where(L.queue == queue, L.open == 1).limit(most).subquery()
     return session.connection().execute(select(func.count()).select_from(some)).scalar_one()
-
-
-def waiting_lanes(session: Session, *, queue: str, user_ids: Sequence[str]) -> Mapping[LaneKey, Lane]:
-    """The lanes of these users, not locked."""
-    rows = session.connection().execute(
-        select(L.queue, L.user_id, L.provider, L.turn_ms, L.open, L.owed).where(
-            L.queue == queue, L.user_id.in_(list(user_ids))
-        )
-    )
-    return {
-        LaneKey(row[0], row[1], row[2]): Lane(
-            LaneKey(row[0], row[1], row[2]), row[3], bool(row[4]), bool(row[5]), False
-        )
-        for row in rows
-    }

@@ -146,13 +146,18 @@ class _Round:
         """The same; controls that count are locked, and as they are now."""
         mine = {(PROVIDER, name) for name in self._providers} & known.keys()
         counted = [key for key in mine if known[key].is_counted or known[key].closed_ms or known[key].state == PAUSED]
+        queue = known.get((QUEUE, self._queue))
+        if queue is not None and queue.state == PAUSED:
+            counted.append((QUEUE, queue.name))
         return {**known, **controls.standing(self._session, lock=counted)} if counted else known
 
     def _count(self, held_back: Sequence[Control]) -> None:
         counted = [one.name for one in held_back if one.in_flight_max is not None or one.is_suspect]
         running = controls.running(self._session, providers=counted) if counted else {}
         for one in held_back:
-            self._rooms[one.name] = one.room(running=running.get(one.name, 0), now_ms=self._now_ms)
+            self._rooms[one.name] = controls.room(
+                self._session, one, running=running.get(one.name, 0), now_ms=self._now_ms
+            )
 
     def _reopen(self, held_back: Sequence[Control], picked: Picked) -> None:
         """Whoever finds that a provider's time of rest is over sends for those who were turned away in it."""
@@ -202,7 +207,7 @@ class _Round:
             return []
         self._seen |= wanted
         locked = lanes.lock(self._session, wanted)
-        found = [locked.get(key, Lane(key, 0, open=True, owed=False, held_back=False)) for key in wanted]
+        found = [locked.get(key, Lane(key, 0, open=True, owed=False)) for key in wanted]
         return sorted(found, key=lambda lane: (lane.turn_ms, lane.key))
 
     def _deal(self, candidates: Sequence[Lane]) -> None:
