@@ -25,6 +25,7 @@ def timetable(*, sweep_seconds: float) -> dict[str, Entry]:
         "purge-projects": Entry(messages.WORKSHOP_PURGE, 3_600),
         "count-downloads": Entry(messages.DOWNLOADS_COUNT, 300),
         "collect-files": Entry(messages.FILES_COLLECT, 600),
+        "expire-results": Entry(messages.RESULTS_EXPIRE, 600),
         "refresh-search": Entry(messages.SEARCH_REFRESH, 300),
         "share": Entry(messages.MARKETPLACE_SHARE, 10),
         "watch-payments": Entry(messages.PAYMENTS_WATCH, 20),

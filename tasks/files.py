@@ -3,6 +3,7 @@
 from atelier.contracts.messages import FileMessage, Tick
 from atelier.files import checking, collecting
 from atelier.generation import collecting as outputs
+from atelier.generation import expiring
 from atelier.kernel.clock import now_ms
 from atelier.live import counters
 from tasks import runtime
@@ -27,3 +28,8 @@ def collect(_tick: Tick) -> None:
     """Find what was announced and never sent, what has no row, and what lost attempts have stored."""
     collecting.collect(runtime.get().database, storage=runtime.get().storage, now_ms=now_ms())
     outputs.collect(runtime.get().database, storage=runtime.get().storage, now_ms=now_ms())
+
+
+def expire(_tick: Tick) -> None:
+    """Remove results that were kept for as long as was promised."""
+    expiring.expire(runtime.get().database, storage=runtime.get().storage, now_ms=now_ms())

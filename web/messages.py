@@ -126,6 +126,9 @@ CODES: Mapping[str, Sentence] = {
     "DRAINING": Sentence("该服务正在维护，暂不接受新任务", "This service is under maintenance and takes no new jobs"),
     "GENERATION_FAILED": Sentence("AI生成失败，请稍后重试", "The generation failed, try again later"),
     "JOB_FINISHED": Sentence("任务已结束", "The job has ended already"),
+    "RESULT_EXPIRED": Sentence(
+        "结果已过保存期，无法再获取", "The result was kept for as long as promised, and is gone"
+    ),
     "JOB_NOT_FINISHED": Sentence("任务尚未完成", "The job has not ended yet"),
     "JOB_NOT_FAILED": Sentence("只有失败或已取消的任务可以重试", "Only a failed or canceled job can be tried again"),
     "JOB_REPLAYED": Sentence("该任务已重新执行过", "This job was tried again already"),
@@ -198,6 +201,7 @@ FIELDS: Mapping[str, Sentence] = {
     "string_unicode": Sentence("应为有效的 UTF-8 文本", "This must be valid UTF-8 text"),
     "control_character": Sentence("不能包含控制字符", "This must not contain control characters"),
     "too_short": Sentence("至少 {min_length} 项", "This needs at least {min_length} items"),
+    "too_many_results": Sentence("最多引用 {max} 个任务的结果", "This may speak of the results of at most {max} jobs"),
     "too_long": Sentence("最多 {max_length} 项", "This may have at most {max_length} items"),
     "not_before": Sentence("开始时间必须早于结束时间", "The beginning must be before the end"),
     "too_many_steps": Sentence("时间范围过大", "This is too long a time for such steps"),

@@ -23,8 +23,8 @@ ANSWERED = {
     *("id", "slug", "name", "description", "detailedDescription", "category", "creator", "priceType", "basePrice"),
     *("creditsPerUse", "capabilities", "supportedLanguages", "inputTypes", "outputTypes", "inputSchema"),
     *("configSchema", "tags", "status", "ratingAvg", "reviewsCount", "downloadsCount", "viewCount", "createdAt"),
-    *("updatedAt", "pricing", "iconUrl", "examples", "reviews", "_count", "defaultConfig", "runtime", "revision"),
-    "draft",
+    *("updatedAt", "pricing", "resultDays", "iconUrl", "examples", "reviews", "_count", "defaultConfig", "runtime"),
+    *("revision", "draft"),
 }
 one_engine = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
@@ -143,8 +143,22 @@ async def test_each_price_type_has_its_price_and_no_other(studio: Studio, creato
             await studio.ask("DELETE", f"/api/agents/{got.body['id']}", who=creator)
 
 
+@one_engine
+async def test_how_long_results_are_kept_waits_for_its_review_like_any_change(studio: Studio, creator: Person) -> None:
+    agent = await studio.publish(creator, resultDays=7)
+    assert agent["resultDays"] == 7
+    mine = await studio.read(agent["id"], who=creator)
+    changed = await studio.change(creator, mine, resultDays=365)
+    assert (changed.body["resultDays"], changed.body["draft"]["definition"]["resultDays"]) == (7, 365)
+    await studio.approve(agent["id"])
+    assert (await studio.read(agent["id"]))["resultDays"] == 365
+    assert (await studio.publish(creator))["resultDays"] is None, "as long as the platform says"
+
+
 WRONG: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"name": ""}, {"name": "string_too_short"}),
+    ({"resultDays": 0}, {"resultDays": "greater_than_equal"}),
+    ({"resultDays": 366}, {"resultDays": "less_than_equal"}),
     ({"name": "x" * 201}, {"name": "string_too_long"}),
     ({"name": "a\nb"}, {"name": "control_character"}),
     ({"description": "short"}, {"description": "string_too_short"}),

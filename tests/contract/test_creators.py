@@ -14,7 +14,7 @@ from tests.servers import until
 from tests.stack import Stack
 
 WRITING = "01990000-0000-7000-8000-000000000101"
-DETAIL = AGENT | {"pricing", "iconUrl", "examples", "reviews", "_count"}
+DETAIL = AGENT | {"pricing", "resultDays", "iconUrl", "examples", "reviews", "_count"}
 PURCHASE = {"id", "agentId", "purchaseType", "isActive", "expiresAt", "createdAt", "autoRenew", "renewPrice"}
 PROJECT = {
     *("id", "userId", "title", "description", "type", "status", "visibility", "config", "role", "owner", "versions"),

@@ -63,6 +63,7 @@ BEYOND_THE_DOCUMENT = {
     ("config", "json_too_large"): "bytes are not what JSON Schema counts",
     ("content", "json_too_large"): "bytes are not what JSON Schema counts",
     ("content", "number_too_large"): "numbers have at most 64 bits",
+    ("content", "too_many_results"): "what a version speaks of is counted in its text",
     ("content", "json_too_deep"): "JSON has at most 20 levels",
     ("", "email_or_username"): "one of the two, either of which may be null",
     ("categoryId", "category_unknown"): "categories come and go",

@@ -250,6 +250,12 @@ CORRUPTIONS = {
         "UPDATE attempts SET outcome = 'TIMEOUT' WHERE job_id = :done", {"job.attempt": "done"}
     ),
     "a result is lost": Corruption("DELETE FROM results WHERE job_id = :done", {"job.result": "done"}),
+    "a result is emptied": Corruption(
+        """UPDATE results SET document = '{"outputs":[]}' WHERE job_id = :done""", {"result.there": "done"}
+    ),
+    "a result is not removed": Corruption(
+        "UPDATE results SET expires_ms = 1 WHERE job_id = :done", {"result.removed": "done"}
+    ),
     "a result appears": Corruption(
         "UPDATE results SET job_id = :running WHERE job_id = :done", {"job.result": "done running"}
     ),

@@ -1,7 +1,6 @@
 """What lost attempts have stored is removed, and nothing that anybody may ask for."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -10,9 +9,6 @@ from atelier.jobs.service import Claimed
 from atelier.kernel.clock import HOUR_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.providers.contract import GenerationResult, Output
-from atelier.storage.fake_oss import FakeOss
-from atelier.storage.local import LocalStorage
-from atelier.storage.oss import OssOptions, OssStorage
 from atelier.storage.port import Storage
 from tests.jobs.lifecycle import Workshop
 
@@ -23,25 +19,6 @@ LATER_MS = 3 * HOUR_MS
 @pytest.fixture
 def shop(db: Database) -> Workshop:
     return Workshop(db)
-
-
-@pytest.fixture(params=["local", "oss"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    if request.param == "local":
-        yield LocalStorage(tmp_path / "files")
-        return
-    with FakeOss() as oss:
-        yield OssStorage(
-            OssOptions(
-                endpoint=oss.endpoint,
-                public_endpoint=oss.endpoint,
-                bucket=oss.bucket,
-                key_id=oss.keeper.key_id,
-                key_secret=oss.keeper.key_secret,
-                region=oss.keeper.region,
-                prefix="atelier/",
-            )
-        )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ FIELDS = {
     *("configSchema", "tags", "status", "ratingAvg", "reviewsCount", "downloadsCount", "viewCount", "createdAt"),
     "updatedAt",
 }
-SHOWN = FIELDS | {"pricing", "iconUrl", "examples", "reviews", "_count"}
+SHOWN = FIELDS | {"pricing", "resultDays", "iconUrl", "examples", "reviews", "_count"}
 ECHO = seed_content.ECHO.id
 
 

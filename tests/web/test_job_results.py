@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest_asyncio
 from multidict import CIMultiDictProxy
 from pydantic_core import to_json
 
+from atelier.generation import expiring
 from atelier.kernel import clock, tokens
+from atelier.kernel.clock import DAY_MS
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
@@ -149,3 +152,20 @@ async def test_a_job_without_a_result_says_why(served: Served, world: World, sta
     assert (status, body["code"], body["jobStatus"]) == (409, code, state)
     if state == "failed":
         assert body["errorCode"] == "PROVIDER_REJECTED"
+
+
+async def test_a_result_says_until_when_it_is_there_and_is_gone_after(
+    served: Served, world: World, chosen: Settings
+) -> None:
+    me = world.person()
+    job = world.job(me)
+    world.claim(job)
+    world.finish(job, result={"outputs": [stored(chosen, b"x", content_type="text/plain")]}, kept_ms=DAY_MS)
+    _, body, _ = await get(served, f"/api/jobs/{job}/result", me.headers)
+    left_ms = datetime.fromisoformat(body["resultExpiresAt"]).timestamp() * 1_000 - clock.now_ms()
+    assert DAY_MS - 60_000 < left_ms <= DAY_MS
+    assert world.db.transact(expiring.mark, now_ms=clock.now_ms() + DAY_MS)
+    for path, headers in ((f"/api/jobs/{job}/result", me.headers), (body["outputs"][0]["url"], {})):
+        status, gone, _ = await get(served, path, headers)
+        assert (status, gone["code"]) == (410, "RESULT_EXPIRED")
+    assert (await get(served, f"/api/jobs/{job}", me.headers))[1]["status"] == "completed", "jobs stay"

@@ -33,6 +33,10 @@ PROJECT_CORRUPTIONS: dict[str, tuple[str, dict[str, str]]] = {
         "UPDATE project_invitations SET user_id = :owner WHERE project_id = :project",
         {"project.member": "project"},
     ),
+    "what a version refers to is gone": (
+        "UPDATE results SET gone_ms = 1 WHERE job_id = :saved",
+        {"result.referred": "saved"},
+    ),
     "nobody asked for a version": (
         "DELETE FROM project_saves WHERE job_id = :saved",
         {"version.job": "project"},

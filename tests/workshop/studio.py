@@ -7,7 +7,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from atelier.accounts.models import User
-from atelier.collaboration import inviting, projects
+from atelier.collaboration import adding, inviting, projects
 from atelier.collaboration.inviting import Asked, Team
 from atelier.collaboration.projects import Shown
 from atelier.generation.into_project import Into
@@ -109,7 +109,7 @@ class Studio:
         values: dict[str, Any] = {"id": new_id(), "content": {"text": "清晨"}, **new}
         made = NewVersion(**values)
         return self.db.transact(
-            versions.add, made, project_id=project_id, user_id=user_id, versions_max=versions_max, now_ms=now_ms()
+            adding.add, made, project_id=project_id, user_id=user_id, versions_max=versions_max, now_ms=now_ms()
         )
 
     def restore(self, project_id: str, user_id: str, number: int) -> Version:

@@ -178,7 +178,7 @@ ENDPOINTS = (
         summary=("任务结果", "Read a job's result"),
         tag="jobs",
         answer=ResultAnswer,
-        errors=("JOB_NOT_FINISHED", "GENERATION_FAILED", "JOB_FINISHED"),
+        errors=("JOB_NOT_FINISHED", "GENERATION_FAILED", "JOB_FINISHED", "RESULT_EXPIRED"),
         statuses={"GENERATION_FAILED": 409},
         cache="no-store",
     ),
@@ -192,6 +192,6 @@ ENDPOINTS = (
         query=OutputQuery,
         produces="*/*",
         also={206: None, 302: None, 304: None, 416: None},
-        errors=("FORBIDDEN", "GONE", "NOT_FOUND"),
+        errors=("FORBIDDEN", "GONE", "RESULT_EXPIRED", "NOT_FOUND"),
     ),
 )

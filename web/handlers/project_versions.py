@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy.orm import Session
 
-from atelier.collaboration import projects
+from atelier.collaboration import adding, projects
 from atelier.contracts import idempotency
 from atelier.contracts.idempotency import Keyed
 from atelier.kernel.ids import new_id
@@ -104,7 +104,7 @@ def _add(
 ) -> tuple[Any, bool]:
     if stored := idempotency.find(session, keyed):
         return stored.answer, False
-    current, added = versions.add(
+    current, added = adding.add(
         session, new, project_id=project_id, user_id=user_id, versions_max=versions_max, now_ms=now_ms
     )
     answer = VersionSummary.of(added, is_current=added.number == current, link=link).model_dump(mode="json")

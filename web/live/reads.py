@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
+from atelier.jobs.errors import ResultExpired
 from atelier.jobs.models import JOBS, RESULTS
 from atelier.ledger.models import ACCOUNTS
 from atelier.ledger.queries import Balance
@@ -63,7 +64,9 @@ def balances(session: Session, *, user_ids: Sequence[str]) -> dict[str, Balance]
 
 
 def result(session: Session, *, job_id: str) -> Any:
-    """What a job has made, whoever owns it; None when there is nothing."""
-    return (
-        session.connection().execute(select(RESULTS.c.document).where(RESULTS.c.job_id == job_id)).scalar_one_or_none()
-    )
+    """What a job has made, whoever owns it; None when there is nothing. Raises ResultExpired."""
+    found = select(RESULTS.c.document, RESULTS.c.gone_ms).where(RESULTS.c.job_id == job_id)
+    row = session.connection().execute(found).one_or_none()
+    if row is not None and row.gone_ms is not None:
+        raise ResultExpired(job_id)
+    return row.document if row else None

@@ -119,6 +119,9 @@ class AgentBody(Body):
         None, ge=1, le=PRICE_MAX, description="credits; needed for pay_per_use; the maximum where it is metered"
     )
     pricing: PricingBody | None = None
+    result_days: Annotated[int, Field(ge=1, le=365)] | None = Field(
+        None, description="how many days results are kept at least; without it as many as the platform says"
+    )
     capabilities: list[Word] = Field(max_length=WORDS_MAX)
     supported_languages: list[Language] = Field(max_length=WORDS_MAX, description="language tags, e.g. zh-Hans")
     input_types: list[FileKind] = Field(max_length=WORDS_MAX)

@@ -44,7 +44,7 @@ class AgentDetail(AgentAnswer):
     """One agent as everyone sees it, with its latest ten reviews."""
 
     pricing: PricingAnswer | None = Field(description="null where creditsPerUse or basePrice is the price")
-
+    result_days: int | None = Field(description="how many days results are kept; null: as many as the platform says")
     icon_url: str | None
     examples: list[ExampleAnswer]
     reviews: list[ReviewAnswer]
@@ -62,6 +62,7 @@ class DefinitionAnswer(Answer):
     base_price: int | None
     credits_per_use: int | None
     pricing: PricingAnswer | None
+    result_days: int | None
     capabilities: list[str]
     supported_languages: list[str]
     input_types: list[str]
@@ -123,6 +124,7 @@ def public(detail: Detail) -> dict[str, Any]:
     """What everyone sees beside what is listed."""
     return {
         "pricing": _pricing(detail.listed.agent.pricing),
+        "result_days": detail.listed.agent.result_days,
         "icon_url": detail.icon_url,
         "examples": _examples(detail.examples),
         "reviews": [ReviewAnswer.of(one) for one in detail.reviews],

@@ -99,6 +99,11 @@ class ResultAnswer(Answer):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     outputs: list[OutputAnswer]
+    result_expires_at: Timestamp | None = Field(
+        None,
+        description="not before this it is removed, and not while a version of a project refers to it; "
+        "left out where it is kept without end",
+    )
     saved_version: SavedVersion | None = Field(None, description="with saveVersion only")
 
 

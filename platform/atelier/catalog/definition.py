@@ -14,7 +14,8 @@ from atelier.catalog.service import Content, Shown
 class Definition:
     """What an agent is. `runtime` is {"provider", "model", "promptTemplate", "parameterMapping"}.
 
-    `pricing` is the document of a metered `pricing.Rule`, None for a fixed price.
+    `pricing` is the document of a metered `pricing.Rule`, None for a fixed price; `result_days` is how long what its
+    jobs make is kept, None as long as the platform says.
     `examples` are {"title", "inputData", "config", "output"}; `icon_url` is one of our own files.
     """
 
@@ -26,6 +27,7 @@ class Definition:
     base_price: int | None
     credits_per_use: int | None
     pricing: Mapping[str, Any] | None = None
+    result_days: int | None = None
     capabilities: Sequence[str]
     supported_languages: Sequence[str]
     input_types: Sequence[str]
@@ -62,6 +64,7 @@ class Definition:
             price_type=self.price_type,
             credits_per_use=self.credits_per_use,
             pricing=self.pricing,
+            result_days=self.result_days,
         )
 
     def shown(self, *, slug: str, creator_id: str) -> Shown:

@@ -33,6 +33,7 @@ def definition(session: Session, *, agent_id: str) -> Definition:
         base_price=view.base_price,
         credits_per_use=view.credits_per_use,
         pricing=view.pricing,
+        result_days=view.result_days,
         capabilities=view.capabilities,
         supported_languages=view.supported_languages,
         input_types=view.input_types,

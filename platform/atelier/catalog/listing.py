@@ -46,7 +46,7 @@ class TagView:
 class AgentView:
     """An agent as shown. `default_config` and `runtime` are for its owner and for administrators only.
 
-    Schemas, config, runtime and pricing are those of the live version, or of the newest while none is live.
+    Schemas, config, runtime, pricing and result_days are the live version's, or the newest one's while none is live.
     """
 
     id: str
@@ -59,6 +59,7 @@ class AgentView:
     base_price: int | None
     credits_per_use: int | None
     pricing: dict[str, Any] | None
+    result_days: int | None
     capabilities: list[str]
     supported_languages: list[str]
     input_types: list[str]

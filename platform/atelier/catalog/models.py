@@ -91,6 +91,7 @@ class AgentVersion(Base):
     """Everything that decides what a job does and costs. Rows are never changed: a job names the one it ran with.
 
     `pricing` is the rule of a metered price, whose maximum is `credits_per_use`; NULL for a fixed one.
+    `result_days` is how long what its jobs make is kept at least; NULL is as long as the platform says.
     """
 
     __tablename__ = "agent_versions"
@@ -100,6 +101,7 @@ class AgentVersion(Base):
         CheckConstraint(_PRICE_TYPE, name="price_type"),
         CheckConstraint(_PRICE_PER_USE, name="credits_per_use"),
         CheckConstraint(_METERED, name="pricing"),
+        CheckConstraint("result_days BETWEEN 1 AND 365", name="result_days"),
     )
 
     agent_id: Mapped[str] = mapped_column(Id(), ForeignKey("agents.id"), primary_key=True)
@@ -112,6 +114,7 @@ class AgentVersion(Base):
     price_type: Mapped[str] = mapped_column(Key(16))
     credits_per_use: Mapped[int | None] = mapped_column(Integer)
     pricing: Mapped[dict[str, Any] | None] = mapped_column(JsonDoc)
+    result_days: Mapped[int | None] = mapped_column(Integer)
     created_ms: Mapped[int] = mapped_column(Millis)
 
 

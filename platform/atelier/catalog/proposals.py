@@ -32,6 +32,7 @@ class Proposal:
     base_price: int | None = None
     credits_per_use: int | None = None
     pricing: Mapping[str, Any] | None = None
+    result_days: int | None = None
     capabilities: Sequence[str] = ()
     supported_languages: Sequence[str] = ()
     input_types: Sequence[str] = ()

@@ -32,6 +32,7 @@ class RunnableAgent:
     prompt_template   `{{name}}` stands for the field `name` of inputData
     parameter_mapping provider parameter → "config.<name>", "inputData.<name>" or {"value": a constant}
     pricing           the document of a metered `pricing.Rule`; None for a fixed price
+    result_days       how long what its jobs make is kept at least; None is as long as the platform says
     """
 
     agent_id: str
@@ -51,6 +52,7 @@ class RunnableAgent:
     config_schema: Mapping[str, Any]
     default_config: Mapping[str, Any]
     pricing: Mapping[str, Any] | None = None
+    result_days: int | None = None
 
 
 def validate(

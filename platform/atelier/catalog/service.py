@@ -45,7 +45,8 @@ class Shown:
 class Content:
     """What a version runs. `runtime` is {"provider", "model", "promptTemplate", "parameterMapping"}.
 
-    `pricing` is the document of a `pricing.Rule`, None for a fixed price.
+    `pricing` is the document of a `pricing.Rule`, None for a fixed price; `result_days` is how long results are kept,
+    None as long as the platform says.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Content:
     price_type: str
     credits_per_use: int | None
     pricing: Mapping[str, Any] | None = None
+    result_days: int | None = None
 
     def check(self) -> None:
         """Raise Invalid unless the schemas compile, the defaults obey theirs, and the mapping can be followed."""

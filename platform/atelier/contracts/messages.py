@@ -103,6 +103,7 @@ WEBHOOKS_DELIVER = Contract("webhooks.deliver", queues.WEBHOOKS, WebhookMessage)
 FILES_CHECK = Contract("files.check", queues.FILES, FileMessage)
 FILES_REMOVE = Contract("files.remove", queues.FILES, FileMessage)
 FILES_COLLECT = Contract("files.collect", queues.FILES, Tick)
+RESULTS_EXPIRE = Contract("results.expire", queues.FILES, Tick)
 PROVIDERS_POLL = Contract("providers.poll", queues.PROVIDER_POLL, Tick)
 PROVIDERS_TEST = Contract("providers.test", queues.PROVIDER_POLL, ProbeMessage)
 JOBS_SWEEP = Contract("jobs.sweep", queues.SYSTEM, Tick)
@@ -134,6 +135,7 @@ _ALL: tuple[Contract[Any], ...] = (
     FILES_CHECK,
     FILES_REMOVE,
     FILES_COLLECT,
+    RESULTS_EXPIRE,
     PROVIDERS_POLL,
     PROVIDERS_TEST,
     JOBS_SWEEP,

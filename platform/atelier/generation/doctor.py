@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from atelier.catalog import search_checks
-from atelier.generation import doctor_checks, doctor_keys, doctor_orders, doctor_projects, doctor_webhooks
+from atelier.generation import (
+    doctor_checks,
+    doctor_keys,
+    doctor_orders,
+    doctor_projects,
+    doctor_results,
+    doctor_webhooks,
+)
 from atelier.jobs import checks as job_checks
 from atelier.jobs import letter_checks
 from atelier.kernel import ids, invariants
@@ -25,6 +32,7 @@ FAMILIES = (
     *project_checks.FAMILIES,
     *doctor_checks.FAMILIES,
     *doctor_projects.FAMILIES,
+    *doctor_results.FAMILIES,
     *doctor_orders.FAMILIES,
     *doctor_keys.FAMILIES,
     *doctor_webhooks.FAMILIES,

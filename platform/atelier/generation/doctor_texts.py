@@ -98,6 +98,9 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "a failed refund did not give back once what it had taken, or another did",
     ),
     "refund.taken": ("退款扣回的积分与流水不符", "a refund did not take back once what it says"),
+    "result.referred": ("项目版本引用的结果已被清除", "a version of a project refers to a result that is gone"),
+    "result.removed": ("过期的结果久未清除", "a result whose time is over has not been looked at or removed for hours"),
+    "result.there": ("未过期的结果没有内容", "a result that is not gone says nothing of what was made"),
     "search.agent": (
         "已发布的智能体搜索不到：请运行 atelier search rebuild",
         "a published agent can't be found: rebuild the search",

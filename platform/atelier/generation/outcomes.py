@@ -42,8 +42,8 @@ class Retry:
 Outcome = Settlement | Retry
 
 
-def completed(attempt: Attempt, result: Any, *, terms: Terms, versions_max: int) -> Settlement:
-    """It made something: what that costs is taken of the hold, and shared.
+def completed(attempt: Attempt, result: Any, *, terms: Terms, versions_max: int, kept_ms: int) -> Settlement:
+    """It made something, kept for so long: what that costs is taken of the hold, and shared.
 
     A project that it is for may get so many versions.
     """
@@ -53,7 +53,7 @@ def completed(attempt: Attempt, result: Any, *, terms: Terms, versions_max: int)
         into = Into(claimed.project_id, claimed.user_id, claimed.agent_id, claimed.kind, versions_max)
     bill = metering.bill(claimed, result)
     made = _ending(attempt, states.COMPLETED, outcome=states.COMPLETED, used=bill.used, result=bill.result)
-    return replace(made, into=into, terms=terms)
+    return replace(made, ending=replace(made.ending, kept_ms=kept_ms), into=into, terms=terms)
 
 
 def canceled(attempt: Attempt) -> Settlement:

@@ -34,7 +34,7 @@ from atelier.jobs import states
 from atelier.jobs.service import Claimed
 from atelier.kernel import faults, logs
 from atelier.kernel.batching import GATHER_SECONDS, Batcher
-from atelier.kernel.clock import SECOND_MS, now_ms
+from atelier.kernel.clock import DAY_MS, SECOND_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Refusal, Transient
 from atelier.kernel.ids import new_id
@@ -78,6 +78,7 @@ class Runner:
         self._backoff_ms = settings.backoff_ms
         self._platform_percent = settings.platform_share_percent
         self._versions_max = settings.project_versions_max
+        self._result_days = settings.result_days
         self._lease_ms = settings.lease_seconds * SECOND_MS
         self._window = settings.user_window
         self._health = Health(database, window=self._window)
@@ -121,7 +122,13 @@ class Runner:
         claimed = attempt.claimed
         kept = artifacts.keep(self._storage, result, folder=f"outputs/{claimed.id}/{claimed.fence}")
         faults.point("worker.after_upload")
-        return outcomes.completed(attempt, kept, terms=self._terms(claimed), versions_max=self._versions_max)
+        return outcomes.completed(
+            attempt,
+            kept,
+            terms=self._terms(claimed),
+            versions_max=self._versions_max,
+            kept_ms=self._kept_ms(claimed),
+        )
 
     def shut_down(self) -> None:
         """Give back everything that runs here, so that another worker goes on at once; no attempt is lost by it."""
@@ -183,6 +190,10 @@ class Runner:
             platform_percent=self._platform_percent,
             transfer_id=new_id(),
         )
+
+    def _kept_ms(self, claimed: Claimed) -> int:
+        agent = self._agent(claimed.agent_id, claimed.agent_version)
+        return (agent.result_days or self._result_days) * DAY_MS
 
     def _claim_group(self, job_ids: Sequence[str]) -> list[Claimed | None]:
         places = Places(

@@ -24,6 +24,7 @@ class Ending:
     bump               by how much the fence grows: 1 for whoever ends a job without its lease, which must be over
     seq                the number of the job's last event
     outcome            how the attempt under the fence went
+    kept_ms            how long its result is kept at least; None is without end
     """
 
     job_id: str
@@ -37,6 +38,7 @@ class Ending:
     error_message: str | None = None
     from_state: str = states.RUNNING
     bump: int = 0
+    kept_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
         )
     for change, job_ids in alike.items():
         session.connection().execute(_END, dict(zip(_CHANGED, change, strict=True)) | {"job_ids": job_ids})
-    results = [{"job_id": one.job_id, "document": one.result} for one in ended if one.result is not None]
+    results = [_result(one, now_ms=seen[one.job_id].now_ms) for one in ended if one.result is not None]
     if results:
         session.connection().execute(insert(RESULTS), results)
     if failed := [one.job_id for one in ended if one.state == states.FAILED]:
@@ -77,6 +79,11 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
         places=tuple((seen[one.job_id].lane, one.job_id) for one in ended if one.from_state == states.RUNNING),
         keys={one.job_id: key_id for one in ended if (key_id := seen[one.job_id].key_id)},
     )
+
+
+def _result(one: Ending, *, now_ms: int) -> dict[str, Any]:
+    expires_ms = None if one.kept_ms is None else now_ms + one.kept_ms
+    return {"job_id": one.job_id, "document": one.result, "expires_ms": expires_ms}
 
 
 _CHANGED = ("to_state", "taken", "code", "message", "steps", "number")
@@ -109,6 +116,7 @@ class _Seen:
     state: str
     seq: int
     leased: bool
+    now_ms: int
     lane: LaneKey
     key_id: str | None
 
@@ -126,6 +134,7 @@ def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
             state=row[2],
             seq=row[3],
             leased=row[4] is not None and row[4] >= row[5],
+            now_ms=row[5],
             lane=LaneKey(row[6], row[7], row[8]),
             key_id=row[9],
         )

@@ -21,6 +21,12 @@ class JobNotFailed(Conflict):
     code: ClassVar[str] = "JOB_NOT_FAILED"
 
 
+class ResultExpired(Refusal):
+    """What the job has made was kept for as long as was promised, and is gone."""
+
+    code: ClassVar[str] = "RESULT_EXPIRED"
+
+
 class LeaseLost(Refusal):
     """Someone else holds the job now; what this worker made is thrown away."""
 

@@ -105,12 +105,20 @@ class AttemptRow(Base):
 
 
 class ResultRow(Base):
-    """What a completed job made: {"outputs": […]}."""
+    """What a completed job made: {"outputs": […]}.
+
+    expires_ms  when the collector has to look: not before this the result goes, and once it is gone, its files;
+                NULL once there is nothing left to remove, and of results that are kept without end
+    gone_ms     since when nobody is given it any more; its outputs are emptied soon after
+    """
 
     __tablename__ = "results"
+    __table_args__ = (Index("ix_results_expires", "expires_ms"),)
 
     job_id: Mapped[str] = mapped_column(Id(), primary_key=True)
     document: Mapped[Any] = mapped_column(JsonDoc)
+    expires_ms: Mapped[int | None] = mapped_column(Millis)
+    gone_ms: Mapped[int | None] = mapped_column(Millis)
 
 
 class DeadLetterRow(Base):

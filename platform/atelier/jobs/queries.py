@@ -147,6 +147,8 @@ class Stored:
     input: dict[str, Any]
     config: dict[str, Any]
     result: Any
+    result_expires_ms: int | None
+    result_gone_ms: int | None
     error_code: str | None
     deadline_ms: int
     created_ms: int
@@ -171,6 +173,8 @@ _STORED = (
     J.input,
     J.config,
     RESULTS.c.document.label("result"),
+    RESULTS.c.expires_ms.label("result_expires_ms"),
+    RESULTS.c.gone_ms.label("result_gone_ms"),
     J.error_code,
     J.deadline_ms,
     J.created_ms,

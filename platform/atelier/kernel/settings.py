@@ -128,6 +128,9 @@ class Settings(ProviderSettings):
     project_members_max: int = Field(
         50, ge=1, le=500, description="people who work on a project or were invited to it in a week"
     )
+    result_days: int = Field(
+        30, ge=1, le=3_650, description="how long results are kept whose agent says nothing of it, in days"
+    )
     utc_offset_hours: int = Field(
         8, ge=-12, le=14, description="the operator's time zone, in which the days of analytics begin"
     )

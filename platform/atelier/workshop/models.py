@@ -74,6 +74,20 @@ class ProjectVersionRow(Base):
     created_ms: Mapped[int] = mapped_column(Millis)
 
 
+class VersionResultRow(Base):
+    """A version that somebody added speaks of what this job makes, which is kept as long as the version is.
+
+    What a job adds itself names the job in its own row. There is no foreign key, as with jobs everywhere.
+    """
+
+    __tablename__ = "version_results"
+    __table_args__ = (Index("ix_version_results_job", "job_id"),)
+
+    project_id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    job_id: Mapped[str] = mapped_column(Id(), primary_key=True)
+
+
 class ProjectMemberRow(Base):
     """Someone who works on another's project. While the project is private, this says nothing."""
 
@@ -129,6 +143,7 @@ class ProjectSaveRow(Base):
 
 PROJECTS = cast("Table", ProjectRow.__table__)
 VERSIONS = cast("Table", ProjectVersionRow.__table__)
+VERSION_RESULTS = cast("Table", VersionResultRow.__table__)
 MEMBERS = cast("Table", ProjectMemberRow.__table__)
 INVITATIONS = cast("Table", ProjectInvitationRow.__table__)
 SAVES = cast("Table", ProjectSaveRow.__table__)

@@ -11,7 +11,7 @@ from atelier.contracts import oplog
 from atelier.contracts.oplog import Operation
 from atelier.kernel.clock import DAY_MS, HOUR_MS
 from atelier.kernel.errors import Forbidden
-from atelier.workshop import access
+from atelier.workshop import access, references
 from atelier.workshop.access import Project
 from atelier.workshop.errors import Outdated, ProjectNotFound, TooManyProjects
 from atelier.workshop.models import INVITATIONS, MEMBERS, PROJECTS, SAVES, VERSIONS
@@ -159,6 +159,7 @@ def purge_some(session: Session, *, now_ms: int) -> bool:
     numbers = session.connection().scalars(versions).all()
     of_project = VERSIONS.c.project_id == project_id
     session.connection().execute(delete(VERSIONS).where(of_project, VERSIONS.c.number.in_(numbers)))
+    references.forget(session, project_id=project_id, numbers=numbers)
     if len(numbers) < PURGED_VERSIONS_MAX:
         for table in (SAVES, INVITATIONS, MEMBERS):
             session.connection().execute(delete(table).where(table.c.project_id == project_id))

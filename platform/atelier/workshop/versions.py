@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
-from atelier.workshop import access, previews
+from atelier.workshop import access, previews, references
 from atelier.workshop.access import Project
 from atelier.workshop.errors import TooManyVersions, VersionNotFound
 from atelier.workshop.models import PROJECTS, VERSIONS
@@ -43,12 +43,16 @@ _NAMES = tuple(column.name for column in _COLUMNS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """What someone adds. The first version is current whatever is asked: a project with versions has a current one."""
+    """What someone adds. The first version is current whatever is asked: a project with versions has a current one.
+
+    `results` are the jobs of which it speaks, whose results are kept with it.
+    """
 
     id: str
     content: dict[str, Any]
     note: str | None = None
     set_current: bool = True
+    results: Sequence[str] = ()
 
 
 def add(
@@ -74,6 +78,7 @@ def add(
         "created_ms": now_ms,
     }
     session.connection().execute(insert(VERSIONS), row)
+    references.note(session, project_id=project_id, number=number, job_ids=new.results)
     moved(session, project_id=project_id, versions=number, current=current, now_ms=now_ms)
     return current, at(session, project_id=project_id, number=number)
 
