@@ -30,7 +30,7 @@ from atelier.generation.outcomes import Outcome
 from atelier.generation.sweep import TOO_LATE
 from atelier.generation.taking import Places, take
 from atelier.jobs import service as jobs
-from atelier.jobs import states
+from atelier.jobs import states, upstream
 from atelier.jobs.service import Claimed
 from atelier.kernel import faults, logs
 from atelier.kernel.batching import GATHER_SECONDS, Batcher
@@ -145,7 +145,10 @@ class Runner:
         outcome: Outcome | Parked | None
         try:
             outcome = self._generate(attempt)
-            self._health.worked(claimed.provider, now_ms=now_ms())
+            if isinstance(outcome, Parked) and outcome.submitted == upstream.UNKNOWN:
+                self._health.unclear(claimed.provider, now_ms=now_ms())
+            else:
+                self._health.worked(claimed.provider, now_ms=now_ms())
         except Stopped:
             outcome = outcomes.stopped(attempt)
         except Transient as error:

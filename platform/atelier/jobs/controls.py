@@ -175,6 +175,12 @@ def failed(session: Session, *, provider: str, code: str) -> None:
     )
 
 
+def rest_ms(session: Session, *, provider: str) -> int:
+    """How long nothing of the provider starts from now on; 0 when it may."""
+    rest = select(C.closed_ms - db_now_ms()).where(C.kind == PROVIDER, C.name == provider)
+    return max(0, session.connection().execute(rest).scalar_one_or_none() or 0)
+
+
 def succeeded(session: Session, *, provider: str) -> bool:
     """The provider works: False when nobody doubted it. A rest that it has asked for goes on."""
     broken = C.failures >= FAILURES_MAX

@@ -1,0 +1,65 @@
+"""What workers tell each other of providers, and what they do when they can't."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from atelier.contracts import outbox
+from atelier.generation.health import Health
+from atelier.jobs import controls
+from atelier.jobs.lane_models import PROVIDER
+from atelier.kernel.clock import now_ms
+from atelier.kernel.database import Database
+from atelier.kernel.errors import Transient
+from atelier.kernel.settings import Settings
+from atelier.providers.contract import ProviderUnavailable
+from atelier.providers.errors import Throttled
+from atelier.providers.fake_kling import FakeKling
+from tests.generation.faraway import PRICE, Faraway
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeKling]:
+    with FakeKling(seconds=lambda: 0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def away(db: Database, settings: Callable[..., Settings], fake: FakeKling, tmp_path: Path) -> Iterator[Faraway]:
+    made = Faraway(db, settings(backoff_ms=1, lease_seconds=3), fake, tmp_path)
+    yield made
+    made.close()
+
+
+def test_hand_overs_of_which_nobody_knows_the_end_close_a_provider(away: Faraway, fake: FakeKling) -> None:
+    fake.faults.broken = 1.0
+    user_id = away.shop.user(credits=PRICE * 10)
+    jobs = [away.submit(user_id) for _ in range(controls.FAILURES_MAX + 1)]
+    for job_id in jobs[: controls.FAILURES_MAX]:
+        away.work(job_id)
+    control = away.shop.db.read(controls.standing)[PROVIDER, "kling"]
+    assert control.failures == controls.FAILURES_MAX
+    assert control.closed_ms > now_ms() + controls.CLOSED_MS / 2
+    assert away.shop.job(jobs[-1])["state"] == "pending"
+    assert away.shop.db.read(_last_available_ms) >= control.closed_ms, "nobody invites to what waits"
+
+
+def test_what_an_attempt_made_is_not_lost_with_the_news_of_it() -> None:
+    gone = Database("mysql+pymysql://nobody@127.0.0.1:9/nothing")
+    with pytest.raises(Transient):
+        gone.read(controls.draining)
+    health = Health(gone, window=1)
+    health.doubt(frozenset({"echo"}))
+    health.worked("echo", now_ms=now_ms())
+    health.unclear("echo", now_ms=now_ms())
+    health.failed("echo", ProviderUnavailable())
+    health.failed("echo", Throttled())
+    gone.close()
+
+
+def _last_available_ms(session: Session) -> int:
+    latest: int = session.connection().execute(select(func.max(outbox.TABLE.c.available_ms))).scalar_one()
+    return latest
