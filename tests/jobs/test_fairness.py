@@ -86,6 +86,23 @@ class TestRounds:
         shop.db.transact(_age, job_id=low, ms=21 * 60_000)
         assert drain(shop, Floor(shop.db, slots=1, window=1)) == [low, high, normal]
 
+    def test_who_has_jobs_of_many_providers_gets_one_turn(self, shop: Workshop) -> None:
+        rich, other = shop.user(), shop.user()
+        mine = [submit(shop, rich, 5, provider=provider) for provider in ("echo", "other")]
+        theirs = submit(shop, other, 4)
+        order = drain(shop, Floor(shop.db, slots=1, window=9))
+        assert sum(job_id in theirs for job_id in order[:8]) == 4
+        for of_provider in mine:
+            assert sum(job_id in of_provider for job_id in order[:8]) == 2
+
+    def test_many_places_are_dealt_out_evenly_whoever_has_many_providers(self, shop: Workshop) -> None:
+        rich, other = shop.user(), shop.user()
+        for provider in ("echo", "other"):
+            submit(shop, rich, 20, provider=provider)
+        submit(shop, other, 20)
+        floor = Floor(shop.db, slots=12, window=100)
+        assert Counter(one.user_id for one in floor.fill()) == {rich: 6, other: 6}
+
 
 class TestWindow:
     def test_a_user_has_so_many_at_once_and_none_is_forgotten(self, shop: Workshop) -> None:

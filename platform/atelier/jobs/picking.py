@@ -1,6 +1,6 @@
 """Which jobs are next: round robin between users, by rank within a lane, as far as limits allow.
 
-Whoever has been served least lately is next, so that a user with thousands of waiting jobs delays another by one job.
+Which user has been served least lately is next, so that one with thousands of waiting jobs delays another by one job.
 What is looked at doesn't grow with the backlog: as many lanes as there are places, and the front of each.
 
 1. Which lanes come into question: the first open ones of each provider, and those of the jobs that were asked for.
@@ -114,6 +114,7 @@ class _Round:
         self._places = len(messages)
         self._rooms: dict[str, int] = {}
         self._seen: set[LaneKey] = set()
+        self._lanes: dict[str, list[Lane]] = {}
         self._dealt: dict[LaneKey, list[str]] = {}
 
     def deal(self, known: Mapping[tuple[str, str], Control], picked: Picked) -> None:
@@ -207,8 +208,17 @@ class _Round:
             return []
         self._seen |= wanted
         locked = lanes.lock(self._session, wanted)
-        found = [locked.get(key, Lane(key, 0, open=True, owed=False)) for key in wanted]
-        return sorted(found, key=lambda lane: (lane.turn_ms, lane.key))
+        found = {key: locked.get(key, Lane(key, 0, open=True, owed=False)) for key in wanted}
+        before = Counter[str]()
+        places: list[tuple[int, Lane]] = []
+        for lane in sorted(found.values(), key=lambda lane: (lane.turn_ms, lane.key)):
+            places.append((before[lane.key.user_id], lane))
+            before[lane.key.user_id] += 1
+        self._lanes = {}
+        for lane in (locked | found).values():
+            self._lanes.setdefault(lane.key.user_id, []).append(lane)
+        # A user's second lane comes after the first of everybody.
+        return [lane for _, lane in sorted(places, key=lambda place: place[0])]
 
     def _deal(self, candidates: Sequence[Lane]) -> None:
         if not candidates:
@@ -242,11 +252,13 @@ class _Round:
         return True
 
     def _more(self, more: Sequence[LaneKey], users: Counter[str], empty: list[LaneKey]) -> list[LaneKey]:
-        """Another round: each lane gets as many as make the round fair. Those that may have still more."""
-        share = -(-self._places // len(more))
+        """Another round: each user gets as many as make the round fair. Those lanes that may have still more."""
+        of_user = Counter(key.user_id for key in more)
+        fair = -(-self._places // len(of_user))
         left: list[LaneKey] = []
         for key in more:
             taken = self._dealt.get(key, [])
+            share = -(-fair // of_user[key.user_id])
             wanted = min(share, self._places, self._window - users[key.user_id], self._rooms.get(key.provider, share))
             if wanted < 1:
                 continue
@@ -260,21 +272,37 @@ class _Round:
 
     def _write(self, candidates: Sequence[Lane], empty: Sequence[LaneKey], users: Counter[str]) -> None:
         full = {lane.key for lane in candidates if users[lane.key.user_id] >= self._window} - set(empty)
-        served = set(self._dealt)
-        alike: dict[tuple[bool, str], list[LaneKey]] = {}
+        turns = self._turns()
+        unsaid = dict.fromkeys(turns, "")
         for lane in candidates:
             what = "empty" if lane.key in empty else "full" if lane.key in full else "open"
-            if lane.key in served or what != "open" or not lane.open:
-                alike.setdefault((lane.key in served, what), []).append(lane.key)
-        for (was_served, what), keys in sorted(alike.items()):
-            values = {"turn_ms": self._now_ms} if was_served else {}
+            if lane.key in turns or what != "open" or not lane.open:
+                unsaid[lane.key] = what
+        alike: dict[tuple[int, str], list[LaneKey]] = {}
+        for key, what in unsaid.items():
+            alike.setdefault((turns.get(key, 0), what), []).append(key)
+        for (turn_ms, what), keys in sorted(alike.items()):
+            values = {"turn_ms": turn_ms} if turn_ms else {}
             lanes.change(self._session, sorted(keys), **values, **_VALUES[what])
+
+    def _turns(self) -> dict[LaneKey, int]:
+        """When the lanes were served of those users who were: all at once, so that who has many gets no more turns.
+
+        Among themselves they keep their order.
+        """
+        turns: dict[LaneKey, int] = {}
+        for user_id in {key.user_id for key in self._dealt} & self._lanes.keys():
+            others = sorted((lane.turn_ms, lane.key) for lane in self._lanes[user_id] if lane.key not in self._dealt)
+            turns |= {key: self._now_ms - len(others) + n for n, (_, key) in enumerate(others)}
+            turns |= {lane.key: self._now_ms for lane in self._lanes[user_id] if lane.key in self._dealt}
+        return turns
 
 
 _VALUES: Mapping[str, Mapping[str, int]] = {
     "empty": {"open": 0, "owed": 0},
     "full": {"open": 0, "owed": 1},
     "open": {"open": 1},
+    "": {},
 }
 
 
