@@ -23,12 +23,11 @@ class DriverConnection(Connection):  # type: ignore[misc]  # the driver has no t
     """A connection to MariaDB or MySQL."""
 
     @override
-    def escape(self, obj: Any, mapping: Any = None) -> str:
+    def escape(self, obj: object, mapping: Any = None) -> str:
         """The value as it stands in a statement."""
-        kind: type[object] = type(obj)
-        if kind is str and not _SPECIAL.search(obj):
+        if type(obj) is str and not _SPECIAL.search(obj):
             return f"'{obj}'"
-        if kind is int:
+        if type(obj) is int:
             return str(obj)
         if obj is None:
             return "NULL"
