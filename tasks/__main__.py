@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from atelier.contracts import queues
-from atelier.kernel import alive, logs
+from atelier.kernel import alive, garbage, logs
 from atelier.kernel.settings import Settings
 
 INSPECTORS_MAX = 32
@@ -39,6 +39,7 @@ def worker(name: str, served: str) -> None:
     from tasks.runtime import settings  # noqa: PLC0415
 
     pool, slots = _pool(name, settings())
+    garbage.settle()
     CELERY.worker_main(
         [
             "worker",
@@ -87,6 +88,7 @@ def relay() -> None:
 
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, stop)
+    garbage.settle()
     mover.run()
 
 

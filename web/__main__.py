@@ -3,7 +3,6 @@
 It then takes no new connection, lets running requests end, and leaves within `STOP_SECONDS`.
 """
 
-import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 from aiohttp import web
 
-from atelier.kernel import logs, settings
+from atelier.kernel import garbage, logs, settings
 from atelier.kernel.settings import BadSettings, Settings
 from web import faults, gauges, metrics
 from web.app import make_app
@@ -23,7 +22,6 @@ from web.webhooks import NOTICES
 log = logs.get(__name__)
 
 STOP_SECONDS = 10.0
-GARBAGE_OBJECTS = 50_000
 KEEPALIVE_SECONDS = 75.0
 
 
@@ -37,8 +35,7 @@ def main() -> None:
     logging.getLogger("aiohttp.server").addFilter(faults.worth_logging)
     application = make_app(loaded)
     application.cleanup_ctx.append(_metrics_site(loaded))
-    gc.freeze()  # What is loaded now lives as long as the process: the collector need not look at it again.
-    gc.set_threshold(GARBAGE_OBJECTS)
+    garbage.settle()
     log.info("web.starting", host=loaded.host, port=loaded.port, environment=loaded.environment)
     web.run_app(
         application,
