@@ -58,6 +58,7 @@ bind = partial(tasks.bind, bury=_bury)
 
 for contract in messages.RUN.values():
     bind(CELERY, contract, generation.run)
+bind(CELERY, messages.ADVANCE, generation.advance)
 bind(CELERY, messages.PROVIDERS_POLL, generation.poll)
 bind(CELERY, messages.PROVIDERS_TEST, providers.test)
 bind(CELERY, messages.MAIL_SEND, mail.send)

@@ -13,6 +13,11 @@ def run(message: JobMessage) -> None:
     runtime.get().runner.run(message.job_id)
 
 
+def advance(message: JobMessage) -> None:
+    """Go on with a job that is put together from others."""
+    runtime.get().runner.advance(message.job_id)
+
+
 def poll(_tick: Tick) -> None:
     """Look at what providers finish later, for as long as there is anything; one round at a time on a machine."""
     with alone(runtime.settings().data_dir / "poller.lock") as mine:

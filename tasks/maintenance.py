@@ -4,7 +4,7 @@ from atelier.contracts import queues
 from atelier.contracts.messages import Tick
 from atelier.correspondence import webhook_secrets
 from atelier.dispatch.depth import BrokerUnavailable, depths
-from atelier.generation import doctor, probing, retention, verdicts
+from atelier.generation import doctor, family, probing, retention, verdicts
 from atelier.kernel import logs
 from atelier.kernel.clock import now_ms
 from atelier.mail import queue
@@ -18,6 +18,7 @@ from tasks.alone import alone
 
 REQUEUES = (
     probing.requeue_overdue,
+    family.look_again,
     queue.requeue_overdue,
     notifications.requeue_overdue,
     inbox.requeue_overdue,

@@ -14,13 +14,15 @@ from atelier.catalog.models import AGENT_TAGS, AGENTS, CATEGORIES, DESCRIPTION_M
 from atelier.catalog.search_documents import TAG_MAX
 from atelier.catalog.search_models import DOCUMENTS, POSTINGS
 from atelier.catalog.seed_content import SeedAgent
+from atelier.contracts.queues import WORKFLOW
+from atelier.generation.story import WORKFLOWS
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Invalid
 from atelier.providers.registry import ProviderOptions, build_registry
 from web.schemas.agent_body import TAGS_PER_AGENT
 
 NOW = 1_760_000_000_000
-LOCAL = {"outline-writer", "poster-maker", "soundscape", "clip-maker"}
+LOCAL = {"outline-writer", "poster-maker", "soundscape", "clip-maker", "story-video"}
 
 
 def everything(session: Session) -> dict[str, list[Any]]:
@@ -77,6 +79,7 @@ def test_the_seeded_agents_are_what_the_product_promises(db: Database) -> None:
         "poster-maker": "image",
         "soundscape": "audio",
         "clip-maker": "video",
+        "story-video": "video",
         "echo": "text",
     }
     assert prices[-1] == 1
@@ -85,7 +88,8 @@ def test_the_seeded_agents_are_what_the_product_promises(db: Database) -> None:
 
 def test_every_seeded_agent_names_a_provider_that_is_there_without_any_key() -> None:
     production = build_registry(ProviderOptions())
-    assert {seed.provider for seed in seed_content.AGENTS} <= production.keys()
+    assert {seed.provider for seed in seed_content.AGENTS} <= production.keys() | {WORKFLOW}
+    assert {seed.model for seed in seed_content.AGENTS if seed.provider == WORKFLOW} == WORKFLOWS.keys()
     assert seed_content.ECHO.provider not in production
     assert seed_content.ECHO.provider in build_registry(ProviderOptions(development=True))
 
@@ -219,7 +223,7 @@ def test_two_processes_may_seed_at_once(database_url: str) -> None:
         thread.join()
     assert not failures
     database = Database(database_url, pool_size=1)
-    assert (database.read(count, AGENTS), database.read(count, VERSIONS)) == (5, 5)
+    assert (database.read(count, AGENTS), database.read(count, VERSIONS)) == (6, 6)
     database.close()
 
 
@@ -237,4 +241,4 @@ def test_a_version_that_cannot_run_is_refused(db: Database) -> None:
             db.transact(service.add_version, agent_id=echo.id, content=content, now_ms=NOW)
         paths.append(caught.value.fields[0]["path"])
     assert paths == [["defaultConfig", "steps"], ["inputSchema"], ["runtime", "parameterMapping", "a"]]
-    assert db.read(count, VERSIONS) == 5
+    assert db.read(count, VERSIONS) == 6

@@ -279,6 +279,18 @@ CORRUPTIONS = {
         "UPDATE jobs SET sweep_ms = 1 WHERE id = :waiting", {"job.unclaimed": "waiting"}
     ),
     "a waiting job has no lane": Corruption("DELETE FROM lanes", {"job.lane": "waiting"}),
+    "a step is of no job": Corruption("UPDATE jobs SET parent_id = :fresh WHERE id = :free", {"step.parent": "free"}),
+    "a step holds credits of its own": Corruption(
+        "UPDATE jobs SET parent_id = :running WHERE id = :waiting", {"step.parent": "waiting"}
+    ),
+    "a job has ended and its step has not": Corruption(
+        """
+        UPDATE jobs SET finished_ms = CASE WHEN id = :done THEN 1 ELSE finished_ms END,
+            parent_id = CASE WHEN id = :running THEN :done ELSE parent_id END
+        WHERE id IN (:done, :running)
+        """,
+        {"step.parent": "running", "step.alive": "running"},
+    ),
     "a deadline has passed": Corruption(
         "UPDATE jobs SET deadline_ms = 1 WHERE id IN (:waiting, :running, :done)", {"job.overdue": "waiting running"}
     ),

@@ -28,7 +28,7 @@ def change(session: Session, *, statement: str) -> None:
 
 
 def test_an_empty_platform_shows_every_figure_at_rest(collect: Callable[[], Gauges]) -> None:
-    kinds, states = ("text", "image", "audio", "video"), ("pending", "running")
+    kinds, states = ("text", "image", "audio", "video", "compose"), ("pending", "running")
     assert collect() == Gauges(
         jobs={(kind, state): 0 for kind in kinds for state in states},
         oldest_waiting={f"generation.{kind}": 0.0 for kind in kinds},

@@ -8,9 +8,8 @@ end, whatever happened in between.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import pytest
 from hypothesis import strategies as st
@@ -19,7 +18,6 @@ from typing_extensions import override
 
 from atelier.generation.poller import Poller
 from atelier.jobs.errors import JobFinished
-from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from atelier.providers.contract import GenerationRequest, GenerationResult
 from atelier.providers.fake_kling import FakeKling, Faults
@@ -27,6 +25,7 @@ from atelier.providers.kling.adapter import Kling
 from atelier.providers.later import Found, Pace, Status, Submitted
 from tests.bounds import of_machine
 from tests.generation.faraway import PRICE, Faraway
+from tests.generation.mortal import Dead, Fate, MortalDatabase
 from tests.servers import until
 
 T = TypeVar("T")
@@ -42,37 +41,6 @@ FAULTS = {
     "failing": Faults(failing=1.0),
     "deaf": Faults(deaf=1.0),
 }
-
-
-class Dead(BaseException):
-    """The process is gone."""
-
-
-@dataclass
-class Fate:
-    """How many steps the process has left; None is for ever."""
-
-    left: int | None = None
-
-    def step(self) -> None:
-        """One step, or the end of all."""
-        if self.left is not None:
-            self.left -= 1
-            if self.left < 0:
-                raise Dead
-
-
-class MortalDatabase(Database):
-    """A database whose client may die before and after each transaction."""
-
-    fate: Fate
-
-    @override
-    def transact(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        self.fate.step()
-        result = super().transact(fn, *args, **kwargs)
-        self.fate.step()
-        return result
 
 
 class MortalKling(Kling):

@@ -81,7 +81,7 @@ class TestRegistry:
 
 class TestSchemas:
     def test_are_valid_bounded_and_closed(self) -> None:
-        assert len(EVERY_SCHEMA) == 10
+        assert len(EVERY_SCHEMA) == 11
         for provider in EVERY_SCHEMA.values():
             for schema in (provider.input, provider.config):
                 meta.validate(schema)

@@ -45,7 +45,7 @@ def count(session: Session, *, from_ms: int, until_ms: int) -> Facts:
     facts: Counter[tuple[str, str]] = Counter()
     span = (from_ms, until_ms)
     facts["sign_ups", ""] += _number(session, _within(User.created_ms, span))
-    facts["submitted", ""] += _number(session, _within(J.created_ms, span))
+    facts["submitted", ""] += _number(session, and_(_within(J.created_ms, span), J.parent_id.is_(None)))
     found = (_ended(session, span), _times(session, span), _moved(session, span))
     sold = sales.count(session, from_ms=from_ms, until_ms=until_ms)
     for metric, dimension, value in chain(*found, sold):
@@ -63,13 +63,15 @@ def _number(session: Session, condition: ColumnElement[bool]) -> int:
 
 def _ended(session: Session, span: tuple[int, int]) -> Iterator[tuple[str, str, int]]:
     rows = session.connection().execute(
-        select(J.state, J.provider, J.agent_id, func.count(), func.sum(J.used))
+        select(J.state, J.provider, J.agent_id, J.parent_id.is_not(None), func.count(), func.sum(J.used))
         .where(_within(J.finished_ms, span))
-        .group_by(J.state, J.provider, J.agent_id)
+        .group_by(J.state, J.provider, J.agent_id, J.parent_id.is_not(None))
     )
-    for state, provider, agent_id, number, used in rows:
-        yield "jobs", state, number
+    for state, provider, agent_id, is_step, number, used in rows:
         yield "jobs_provider", f"{provider}:{state}", number
+        if is_step:
+            continue  # Nobody has asked for it by itself.
+        yield "jobs", state, number
         if state == states.COMPLETED:
             yield "jobs_agent", agent_id, number
             yield "credits_agent", agent_id, int(used)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from atelier.catalog.service import Content, Shown
+from atelier.contracts.queues import WORKFLOW
 from atelier.providers import schemas
 from atelier.providers.schemas import ProviderSchemas
 
@@ -48,6 +49,7 @@ class SeedAgent:
     credits_per_use: int
     provider: str
     schemas: ProviderSchemas
+    model: str = ""
 
     @property
     def shown(self) -> Shown:
@@ -76,7 +78,12 @@ class SeedAgent:
             input_schema=self.schemas.input,
             config_schema=self.schemas.config,
             default_config=self.schemas.defaults,
-            runtime={"provider": self.provider, "model": "", "promptTemplate": "{{prompt}}", "parameterMapping": {}},
+            runtime={
+                "provider": self.provider,
+                "model": self.model,
+                "promptTemplate": "{{prompt}}",
+                "parameterMapping": {},
+            },
             price_type="pay_per_use",
             credits_per_use=self.credits_per_use,
         )
@@ -92,9 +99,14 @@ CATEGORIES: Final = (_WRITING, _IMAGE, _AUDIO, _VIDEO, _TOOLS)
 
 _LOCAL: Final = {"本地运行": _id(0x201), "local": _id(0x20B)}
 
+OUTLINE_WRITER_ID: Final = _id(0x301)
+POSTER_MAKER_ID: Final = _id(0x302)
+SOUNDSCAPE_ID: Final = _id(0x303)
+CLIP_MAKER_ID: Final = _id(0x304)
+
 AGENTS: Final = (
     SeedAgent(
-        id=_id(0x301),
+        id=OUTLINE_WRITER_ID,
         slug="outline-writer",
         kind="text",
         category=_WRITING,
@@ -116,7 +128,7 @@ AGENTS: Final = (
         schemas=schemas.TEXT,
     ),
     SeedAgent(
-        id=_id(0x302),
+        id=POSTER_MAKER_ID,
         slug="poster-maker",
         kind="image",
         category=_IMAGE,
@@ -138,7 +150,7 @@ AGENTS: Final = (
         schemas=schemas.IMAGE,
     ),
     SeedAgent(
-        id=_id(0x303),
+        id=SOUNDSCAPE_ID,
         slug="soundscape",
         kind="audio",
         category=_AUDIO,
@@ -160,7 +172,7 @@ AGENTS: Final = (
         schemas=schemas.AUDIO,
     ),
     SeedAgent(
-        id=_id(0x304),
+        id=CLIP_MAKER_ID,
         slug="clip-maker",
         kind="video",
         category=_VIDEO,
@@ -179,6 +191,29 @@ AGENTS: Final = (
         credits_per_use=10,
         provider="local-video",
         schemas=schemas.VIDEO,
+    ),
+    SeedAgent(
+        id=_id(0x305),
+        slug="story-video",
+        kind="video",
+        category=_VIDEO,
+        name="故事影片",
+        description=(
+            "把一句话讲成一个故事：写文案、逐幕作画、配乐或朗读，剪成一部影片，一口价。 "
+            "One sentence told as a story: captions, a picture a scene and a score, cut into a film at one price."
+        ),
+        detailed_description=(
+            "写下故事的主题，选择幕数、画面尺寸和声音：先写出每一幕的文案，再逐幕作画、配乐或朗读，最后剪成一部 MP4。"
+            "任何一步失败都不收费；只是缺少声音时，得到一部无声影片。\n\n"
+            "Story Video writes captions for your story, draws a picture for every scene, adds a score or a voice, and"
+            " cuts an MP4 from all of them. If a step fails nothing is charged; without a score the film is silent."
+        ),
+        capabilities=("故事", "分镜", "成片"),
+        tags={"故事": _id(0x215), "story": _id(0x216), "分镜": _id(0x217), "scenes": _id(0x218), **_LOCAL},
+        credits_per_use=25,
+        provider=WORKFLOW,
+        model="story-video",
+        schemas=schemas.STORY,
     ),
 )
 

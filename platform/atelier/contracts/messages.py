@@ -97,6 +97,8 @@ RUN_TEXT = Contract("generation.run.text", queues.GENERATION_TEXT, JobMessage)
 RUN_IMAGE = Contract("generation.run.image", queues.GENERATION_IMAGE, JobMessage)
 RUN_AUDIO = Contract("generation.run.audio", queues.GENERATION_AUDIO, JobMessage)
 RUN_VIDEO = Contract("generation.run.video", queues.GENERATION_VIDEO, JobMessage)
+RUN_COMPOSE = Contract("generation.run.compose", queues.GENERATION_COMPOSE, JobMessage)
+ADVANCE = Contract("generation.advance", queues.GENERATION_COMPOSE, JobMessage)
 MAIL_SEND = Contract("mail.send", queues.MAIL, MailMessage)
 NOTIFICATIONS_DELIVER = Contract("notifications.deliver", queues.MAIL, NotificationMessage)
 WEBHOOKS_DELIVER = Contract("webhooks.deliver", queues.WEBHOOKS, WebhookMessage)
@@ -122,13 +124,15 @@ PAYMENTS_WATCH = Contract("payments.watch", queues.MONEY, Tick)
 PAYMENTS_COMPARE = Contract("payments.compare", queues.MONEY, Tick)
 SYSTEM_PRUNE = Contract("system.prune", queues.SYSTEM, Tick)
 
-RUN = {"text": RUN_TEXT, "image": RUN_IMAGE, "audio": RUN_AUDIO, "video": RUN_VIDEO}
+RUN = {"text": RUN_TEXT, "image": RUN_IMAGE, "audio": RUN_AUDIO, "video": RUN_VIDEO, queues.COMPOSE: RUN_COMPOSE}
 RUN_IN = {contract.queue: contract for contract in RUN.values()}
 _ALL: tuple[Contract[Any], ...] = (
     RUN_TEXT,
     RUN_IMAGE,
     RUN_AUDIO,
     RUN_VIDEO,
+    RUN_COMPOSE,
+    ADVANCE,
     MAIL_SEND,
     NOTIFICATIONS_DELIVER,
     WEBHOOKS_DELIVER,

@@ -57,7 +57,8 @@ def _holds() -> Family:
     right = and_(
         _H.kind == "hold", _H.amount == _J.held, _H.account_id == _J.user_id, _H.ref_type == "job", _H.ref_id == _J.id
     )
-    held, metered, known = _J.held > 0, _J.pricing.is_not(None), _V.agent_id.is_not(None)
+    held, metered = _J.held > 0, _J.pricing.is_not(None)
+    known = and_(_V.agent_id.is_not(None), _J.parent_id.is_(None))  # Steps are paid for by what they are steps of.
     completed, unmade = _J.state == states.COMPLETED, _J.state.in_((states.FAILED, states.CANCELED))
     gratis = and_(completed, _J.used == 0)
     price = case((_V.price_type == "pay_per_use", func.coalesce(_V.credits_per_use, 0)), else_=0)

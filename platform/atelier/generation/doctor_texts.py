@@ -68,6 +68,11 @@ SENTENCES: dict[str, tuple[str, str]] = {
         "死信指向的任务不是对它的重试",
         "a dead letter names a job that does not repeat it",
     ),
+    "step.alive": ("任务已结束而其步骤仍在运行", "a job has ended and a step of it has been at work for long"),
+    "step.parent": (
+        "步骤没有对应的任务，或单独冻结了积分",
+        "a step is of no job of its user, or holds credits of its own",
+    ),
     "mail.once": ("同一封邮件被记录多次", "an e-mail was recorded more than once"),
     "mail.stuck": ("邮件久未发出", "an e-mail has been waiting for long"),
     "key.limit": ("API密钥占用的积分超过额度", "an API key's jobs hold and have used more than its limit"),

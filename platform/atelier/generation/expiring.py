@@ -39,7 +39,8 @@ def mark(session: Session, *, now_ms: int) -> list[Due] | None:
     if not found:
         return None
     # The rows are held, so no version can come to refer to one of these meanwhile. What is gone stays gone.
-    kept = references.referred(session, job_ids=[one.job_id for one in found if not one.gone])
+    there = [one.job_id for one in found if not one.gone]
+    kept = references.referred(session, job_ids=there) | results.of_families(session, job_ids=there)
     going = [one for one in found if one.job_id not in kept]
     results.put_off(session, job_ids=kept, until_ms=now_ms + REFERRED_MS)
     results.mark(session, job_ids=[one.job_id for one in going], now_ms=now_ms, until_ms=now_ms + REMOVING_MS)

@@ -26,7 +26,7 @@ from atelier.generation.errors import AgentUnavailable, EmailUnverified, PriceRi
 from atelier.generation.submit import Accepted, Limits, Outcome, Submission, submit
 from atelier.jobs import dead_letters, overview, states
 from atelier.jobs.dead_letters import Deal, Filter, Letter
-from atelier.jobs.errors import JobNotFailed, JobNotFound, JobReplayed, JobTooOld
+from atelier.jobs.errors import JobIsStep, JobNotFailed, JobNotFound, JobReplayed, JobTooOld
 from atelier.jobs.overview import Seen
 from atelier.kernel import faults
 from atelier.kernel.database import Again
@@ -120,6 +120,8 @@ def replay(session: Session, job_id: str, *, act: Act, ids: Ids, rules: Rules, k
 
 
 def _may_be_replayed(job: Seen, letter: Letter | None, *, now_ms: int) -> None:
+    if job.parent_id is not None:
+        raise JobIsStep(job.id, job_id=job.parent_id)
     if job.state not in {states.FAILED, states.CANCELED}:
         raise JobNotFailed(job.id, status=job.state)
     if letter is None:

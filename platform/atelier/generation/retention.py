@@ -13,8 +13,8 @@ from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
 from atelier.contracts import client_log, dead_messages, idempotency, oplog
 from atelier.generation.models import PROBES, VERDICTS
-from atelier.jobs import dead_letters
-from atelier.jobs.models import DEAD_LETTERS
+from atelier.jobs import batches, dead_letters
+from atelier.jobs.models import BATCHES, DEAD_LETTERS
 from atelier.kernel import logs
 from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
 from atelier.kernel.database import Base, Database
@@ -47,6 +47,7 @@ KEPT: Sequence[tuple[Table, str, int]] = (
     (VERDICTS, "checked_ms", 30 * DAY_MS),
     (PROBES, "created_ms", 30 * DAY_MS),
     (EVENTS, "settled_ms", EVENTS_KEPT_MS),
+    (BATCHES, "created_ms", batches.KEPT_MS),
     (DEAD_LETTERS, "failed_ms", dead_letters.KEPT_MS),
     (dead_messages.TABLE, "last_ms", dead_messages.KEPT_MS),
     (client_log.TABLE, "created_ms", client_log.KEPT_DAYS * DAY_MS),

@@ -10,25 +10,29 @@ What finishes later is only handed over in step 2 and parked in step 3: see `lat
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import structlog
 
 from atelier.catalog import purchases, runtime
 from atelier.catalog import queries as catalog
 from atelier.catalog.runtime import RunnableAgent
-from atelier.generation import artifacts, outcomes
+from atelier.contracts.queues import WORKFLOW
+from atelier.generation import artifacts, outcomes, sources
 from atelier.generation import attempt as attempts
 from atelier.generation.attempt import Attempt
 from atelier.generation.callbacks import Callbacks
 from atelier.generation.closing import Closer
+from atelier.generation.composing import Begun, Composer, Ways
 from atelier.generation.events import job_event
 from atelier.generation.health import Health
 from atelier.generation.later import Parked, Submitter
 from atelier.generation.leases import LeaseKeeper
 from atelier.generation.outcomes import Outcome
+from atelier.generation.story import WORKFLOWS
 from atelier.generation.sweep import TOO_LATE
 from atelier.generation.taking import Places, take
+from atelier.generation.workflow import Workflow
 from atelier.jobs import service as jobs
 from atelier.jobs import states, upstream
 from atelier.jobs.service import Claimed
@@ -68,12 +72,13 @@ class Runner:
         providers: Mapping[str, Provider],
         later: Mapping[str, LaterProvider],
         name: str,
+        workflows: Mapping[str, Workflow] = WORKFLOWS,
     ) -> None:
         self._database = database
         self._publisher = publisher
         self._storage = storage
         self._providers = providers
-        self._served = frozenset({*providers, *later})
+        self._served = frozenset({*providers, *later, WORKFLOW})
         self._name = name
         self._backoff_ms = settings.backoff_ms
         self._platform_percent = settings.platform_share_percent
@@ -91,6 +96,10 @@ class Runner:
         self._claims: Batcher[str, Claimed | None] = Batcher(self._claim_group, gather_seconds=GATHER_SECONDS)
         # Versions are immutable, so what was read once stays right.
         self._agent = lru_cache(maxsize=AGENTS_KEPT)(self._load_agent)
+        ways = Ways(agent=self._agent, completed=self._completed, close=self.close)
+        self._composer = Composer(
+            settings=settings, database=database, publisher=publisher, workflows=workflows, ways=ways
+        )
 
     def run(self, job_id: str) -> None:
         """Take the next job of this one's queue as far as it goes in one attempt.
@@ -110,8 +119,12 @@ class Runner:
                     log.warning("job.lease_lost")
                 elif isinstance(outcome, Parked):
                     self._submitter.park(attempt, outcome)
-                else:
+                elif not isinstance(outcome, Begun):
                     self._closer.close(attempt, outcome)
+
+    def advance(self, job_id: str) -> None:
+        """Go on with a job that is put together from others. Raises Transient when the database can't be reached."""
+        self._composer.advance(job_id)
 
     def close(self, attempt: Attempt, outcome: Outcome) -> None:
         """Write down how a parked attempt ended, if its fence still holds."""
@@ -122,6 +135,14 @@ class Runner:
         claimed = attempt.claimed
         kept = artifacts.keep(self._storage, result, folder=f"outputs/{claimed.id}/{claimed.fence}")
         faults.point("worker.after_upload")
+        return self._completed(attempt, kept)
+
+    def shut_down(self) -> None:
+        """Give back everything that runs here, so that another worker goes on at once; no attempt is lost by it."""
+        self._keeper.stop_all(attempts.SHUTDOWN)
+
+    def _completed(self, attempt: Attempt, kept: Any) -> Outcome:
+        claimed = attempt.claimed
         return outcomes.completed(
             attempt,
             kept,
@@ -130,11 +151,7 @@ class Runner:
             kept_ms=self._kept_ms(claimed),
         )
 
-    def shut_down(self) -> None:
-        """Give back everything that runs here, so that another worker goes on at once; no attempt is lost by it."""
-        self._keeper.stop_all(attempts.SHUTDOWN)
-
-    def _attempt(self, attempt: Attempt) -> Outcome | Parked | None:
+    def _attempt(self, attempt: Attempt) -> Outcome | Parked | Begun | None:
         claimed = attempt.claimed
         if claimed.cancel_requested:
             return outcomes.canceled(attempt)
@@ -142,7 +159,7 @@ class Runner:
             return outcomes.failed(attempt, TOO_LATE)
         begun = job_event("running", claimed.id, states.first_seq(claimed.fence), {})
         self._publisher.publish(claimed.user_id, [begun])
-        outcome: Outcome | Parked | None
+        outcome: Outcome | Parked | Begun | None
         try:
             outcome = self._generate(attempt)
             if isinstance(outcome, Parked) and outcome.submitted == upstream.UNKNOWN:
@@ -161,8 +178,10 @@ class Runner:
             outcome = outcomes.failed(attempt, outcomes.BUG)
         return outcome
 
-    def _generate(self, attempt: Attempt) -> Outcome | Parked:
+    def _generate(self, attempt: Attempt) -> Outcome | Parked | Begun:
         agent = self._agent(attempt.claimed.agent_id, attempt.claimed.agent_version)
+        if agent.provider == WORKFLOW:
+            return self._composer.compose(attempt, agent)
         request = self._request(attempt.claimed, agent)
         if self._submitter.takes(agent.provider):
             return self._submitter.submit(attempt, request)
@@ -183,6 +202,7 @@ class Runner:
             prompt=runtime.render_prompt(agent, input_data=claimed.input),
             parameters=runtime.parameters(agent, input_data=claimed.input, config=claimed.config),
             timeout_seconds=max(1.0, (claimed.deadline_ms - claimed.claimed_ms) / SECOND_MS),
+            sources=sources.read(self._storage, claimed),
         )
 
     def _terms(self, claimed: Claimed) -> Terms:

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from atelier.accounts import key_budgets
 from atelier.accounts.key_budgets import Spending
+from atelier.contracts import outbox
+from atelier.contracts.messages import ADVANCE, JobMessage
 from atelier.generation import into_project, taking
 from atelier.generation.into_project import Into
 from atelier.generation.submit import hold_key
@@ -62,8 +64,14 @@ def settle(session: Session, settlements: Sequence[Settlement], *, now_ms: int) 
     key_budgets.settle(session, by_key)
     accounts = _resolved(session, [one for one in ended if one.held], now_ms=now_ms)
     taking.offer(session, finished.places, now_ms=now_ms)
-    told = [webhooks.Ended(one.ending.job_id, one.ending.state, one.transfer_id) for one in ended]
+    told = [
+        webhooks.Ended(one.ending.job_id, one.ending.state, one.transfer_id)
+        for one in ended
+        if one.ending.job_id not in finished.steps
+    ]
     webhooks.record(session, told, owners=JOBS, now_ms=now_ms)
+    families = sorted({*finished.steps.values(), *finished.cut_off})
+    outbox.enqueue_many(session, [(ADVANCE, JobMessage(job_id=one)) for one in families], now_ms=now_ms)
     faults.point("settle.before_commit")
     outcomes: dict[str, Settled] = {job_id: Settled(account=None, again=True) for job_id in finished.before}
     outcomes |= {one.ending.job_id: Settled(account=accounts.get(one.ending.job_id)) for one in ended}

@@ -26,7 +26,7 @@ from atelier.accounts.key_budgets import Budgets, Spending
 from atelier.catalog import queries as catalog
 from atelier.contracts import idempotency, oplog, outbox, queues
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
-from atelier.contracts.messages import RUN, JobMessage
+from atelier.contracts.messages import RUN_IN, JobMessage
 from atelier.generation import into_project
 from atelier.generation.errors import Draining, NotPurchased, TooManyWaiting
 from atelier.jobs import controls, dead_letters, places
@@ -82,11 +82,12 @@ class Submission:
     priority: str = "normal"
     key_id: str | None = None
     pricing: Mapping[str, Any] | None = None
+    batch_id: str | None = None
 
     @property
     def lane(self) -> LaneKey:
         """Where the job will wait."""
-        return LaneKey(queues.GENERATION[self.kind], self.user_id, self.provider)
+        return LaneKey(queues.waits_in(kind=self.kind, provider=self.provider), self.user_id, self.provider)
 
     @property
     def ahead(self) -> Newcomer:
@@ -318,7 +319,7 @@ def _write(
             agent_version=one.agent_version,
             project_id=one.project_id,
             kind=one.kind,
-            queue=queues.GENERATION[one.kind],
+            queue=one.lane.queue,
             provider=one.provider,
             attempts_max=limits.attempts_max,
             deadline_ms=now_ms + one.deadline_seconds * SECOND_MS,
@@ -329,6 +330,7 @@ def _write(
             priority=one.priority,
             key_id=one.key_id,
             pricing=one.pricing,
+            batch_id=one.batch_id,
         )
         for one in fresh
     ]
@@ -337,7 +339,7 @@ def _write(
     if retries := {one.retry_of: one.job_id for one in fresh if one.retry_of and not one.on_behalf}:
         dead_letters.retried(session, retries, now_ms=now_ms)
     webhooks.follow(session, [one.webhook for one in fresh if one.webhook], now_ms=now_ms)
-    outbox.enqueue_many(session, [(RUN[one.kind], JobMessage(job_id=one.job_id)) for one in fresh], now_ms=now_ms)
+    outbox.enqueue_many(session, [(RUN_IN[one.queue], JobMessage(job_id=one.id)) for one in new], now_ms=now_ms)
     oplog.record_many(session, [_operation(one) for one in fresh], now_ms=now_ms)
     answers = {one.job_id: _answer(one, position=positions[one.job_id]) for one in fresh}
     idempotency.store_many(

@@ -13,13 +13,29 @@ job.unpolled    a parked job is looked at when its time has come
 job.unclaimed   a waiting job is claimed, or published again
 job.lane        a waiting job has a lane, without which nobody finds it but by its own message
 job.overdue     a job ends soon after its deadline
+step.parent     a step is one of a job of the same user, and costs nothing by itself
+step.alive      a job that has ended leaves no step at work
 attempt.job     an attempt belongs to a job
 attempt.fence   … and was made under a fence that the job has had
 """
 
-from sqlalchemy import ColumnElement, String, and_, case, cast, func, literal, not_, or_
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    String,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    type_coerce,
+)
 
 from atelier.contracts import queues
+from atelier.contracts.queues import WORKFLOW
 from atelier.jobs import states
 from atelier.jobs.lane_models import LANES
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
@@ -30,6 +46,7 @@ from atelier.kernel.invariants import Family, Invariant, unless, within
 ABANDONED_MS = MINUTE_MS
 UNCLAIMED_MS = 5 * MINUTE_MS
 UNPOLLED_MS = 5 * MINUTE_MS
+LEFT_MS = 10 * MINUTE_MS
 # As it stands in the JSON of a result: no text inside a string can look like this.
 FILES = '"key":"outputs/'
 USAGE = '"usage":{"credits":'
@@ -38,6 +55,8 @@ _j = JOBS.alias("j")
 _a = ATTEMPTS.alias("a")
 _r = RESULTS.alias("r")
 _l = LANES.alias("l")
+_p = JOBS.alias("p")
+_s = RESULTS.alias("s")
 _J = _j.c
 _completed = _J.state == states.COMPLETED
 
@@ -103,17 +122,44 @@ def _outputs() -> Family:
     # Texts are in the result itself, and may hold anything.
     mine = literal(FILES) + _J.id + "/" + cast(_J.fence, String) + "/"
     others = func.replace(_r.c.document, mine, "", type_=String)
+    # What is put together from steps has the result of one of them.
+    of_step = exists().where(_p.c.parent_id == _J.id, _s.c.job_id == _p.c.id, _text(_s) == _text(_r))
     metered = _J.pricing.is_not(None)
+    wrong = case(
+        (_J.provider == WORKFLOW, and_(_text(_r).contains(FILES), not_(metered), not_(of_step))),
+        else_=others.contains(FILES),
+    )
     told = cast(_r.c.document, String).contains(literal(USAGE) + cast(_J.used, String) + ",")
     return Family(
         rows=_j.join(_r, _r.c.job_id == _J.id),
         subject=_J.id,
         facts=(_J.kind, _J.fence, _J.used),
         invariants=(
-            Invariant("job.output", and_(_J.kind != "text", others.contains(FILES))),
+            Invariant("job.output", and_(_J.kind != "text", wrong)),
             Invariant("job.usage", and_(metered, _completed, not_(told))),
         ),
         where=and_(within(_J.id), or_(_J.kind != "text", metered)),
+        walked=JOBS.c.id,
+        by_time=True,
+    )
+
+
+def _text(results: FromClause) -> ColumnElement[str]:
+    return type_coerce(results.c.document, String)
+
+
+def _steps() -> Family:
+    orphaned = or_(_p.c.id.is_(None), _p.c.user_id != _J.user_id)
+    left = and_(_J.state.in_(states.ALIVE), _p.c.finished_ms < db_now_ms() - LEFT_MS)
+    return Family(
+        rows=_j.outerjoin(_p, _p.c.id == _J.parent_id),
+        subject=_J.id,
+        facts=(_J.parent_id, _J.step, _J.state, _J.held, _p.c.state.label("parent_state")),
+        invariants=(
+            Invariant("step.parent", or_(orphaned, _J.held != 0)),
+            Invariant("step.alive", left, "warning"),
+        ),
+        where=and_(within(_J.id), _J.parent_id.is_not(None)),
         walked=JOBS.c.id,
         by_time=True,
     )
@@ -157,4 +203,4 @@ def _alive() -> Family:
     )
 
 
-FAMILIES = (_stored(), _outputs(), _attempts(), _alive())
+FAMILIES = (_stored(), _outputs(), _steps(), _attempts(), _alive())

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, String, bindparam, insert, select, tuple_, update
+from sqlalchemy import BigInteger, ColumnElement, String, bindparam, insert, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from atelier.contracts.queues import WORKFLOW
 from atelier.jobs import dead_letters, states
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
@@ -47,12 +48,16 @@ class Finished:
 
     `places` are those of them that ran until now, each with the lane that has a place more.
     `keys` are the API keys of those that ended now and were submitted with one.
+    `steps` are those that ended now and are steps, each with the job that it is a step of.
+    `cut_off` are those that ended now without their own steps being looked at.
     """
 
     now: frozenset[str]
     before: frozenset[str]
     places: tuple[tuple[LaneKey, str], ...]
     keys: Mapping[str, str]
+    steps: Mapping[str, str]
+    cut_off: tuple[str, ...]
 
 
 def finish(session: Session, endings: Sequence[Ending]) -> Finished:
@@ -70,7 +75,8 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
     results = [_result(one, now_ms=seen[one.job_id].now_ms) for one in ended if one.result is not None]
     if results:
         session.connection().execute(insert(RESULTS), results)
-    if failed := [one.job_id for one in ended if one.state == states.FAILED]:
+    # A step has no letter: what is tried again is the whole.
+    if failed := [one.job_id for one in ended if one.state == states.FAILED and not seen[one.job_id].parent_id]:
         dead_letters.bury(session, failed)
     end_attempts(session, [(one.job_id, one.fence, one.outcome) for one in ended if one.fence])
     return Finished(
@@ -78,6 +84,8 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
         before=frozenset(one.job_id for one in endings if _already(one, seen)),
         places=tuple((seen[one.job_id].lane, one.job_id) for one in ended if one.from_state == states.RUNNING),
         keys={one.job_id: key_id for one in ended if (key_id := seen[one.job_id].key_id)},
+        steps={one.job_id: parent_id for one in ended if (parent_id := seen[one.job_id].parent_id)},
+        cut_off=tuple(one.job_id for one in ended if _is_cut_off(one, seen[one.job_id])),
     )
 
 
@@ -119,14 +127,22 @@ class _Seen:
     now_ms: int
     lane: LaneKey
     key_id: str | None
+    parent_id: str | None
+
+
+def _is_cut_off(one: Ending, job: _Seen) -> bool:
+    return bool(one.bump) and one.from_state == states.RUNNING and job.lane.provider == WORKFLOW
+
+
+_SEEN: tuple[ColumnElement[Any], ...] = (
+    *(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider, J.key_id),
+    J.parent_id,
+)
 
 
 def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
-    rows = session.connection().execute(
-        select(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider, J.key_id)
-        .where(J.id.in_(sorted(one.job_id for one in endings)))
-        .order_by(J.id)
-        .with_for_update()
+    rows: Any = session.connection().execute(
+        select(*_SEEN).where(J.id.in_(sorted(one.job_id for one in endings))).order_by(J.id).with_for_update()
     )
     return {
         row[0]: _Seen(
@@ -137,6 +153,7 @@ def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
             now_ms=row[5],
             lane=LaneKey(row[6], row[7], row[8]),
             key_id=row[9],
+            parent_id=row[10],
         )
         for row in rows
     }

@@ -27,6 +27,16 @@ class ResultExpired(Refusal):
     code: ClassVar[str] = "RESULT_EXPIRED"
 
 
+class BatchNotFound(NotFound):
+    """No such batch, or someone else's."""
+
+
+class JobIsStep(Conflict):
+    """The job is a step of another, and ends with it."""
+
+    code: ClassVar[str] = "JOB_IS_STEP"
+
+
 class LeaseLost(Refusal):
     """Someone else holds the job now; what this worker made is thrown away."""
 

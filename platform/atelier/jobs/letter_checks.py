@@ -27,7 +27,7 @@ def _written() -> Family:
             Invariant(
                 "letter.missing",
                 case(
-                    (_J.state == states.FAILED, and_(_D.job_id.is_(None), recent)),
+                    (_J.state == states.FAILED, and_(_J.parent_id.is_(None), _D.job_id.is_(None), recent)),
                     (_J.state == states.CANCELED, _D.state != dead_letters.REPLAYED),
                     else_=_D.job_id.is_not(None),
                 ),

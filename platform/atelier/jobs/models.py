@@ -26,6 +26,8 @@ class JobRow(Base):
     held, used    credits held at submit and taken at the end
     key_id        the API key that it was submitted with, whose limit it counts against
     pricing       the rule by which `used` is found, as it was when the job was accepted; NULL takes what is held
+    batch_id      the batch that it was submitted in
+    parent_id     the job that it is a step of, and `step` the name of the step: each is made once
     """
 
     __tablename__ = "jobs"
@@ -36,6 +38,8 @@ class JobRow(Base):
         Index("ix_jobs_sweep", "queue", "state", "sweep_ms"),
         Index("ix_jobs_poll", "provider", "poll_ms"),
         Index("ix_jobs_lane", "provider", "state", "queue", "user_id", "rank_ms"),
+        Index("ix_jobs_batch", "batch_id", "id"),
+        Index("ix_jobs_parent", "parent_id", "step", unique=True),
         Index("ix_jobs_created", "created_ms"),
         Index("ix_jobs_finished", "finished_ms"),
         CheckConstraint("state IN ('pending', 'running', 'completed', 'failed', 'canceled')", name="state"),
@@ -75,6 +79,9 @@ class JobRow(Base):
     error_message: Mapped[str | None] = mapped_column(Name(300))
     retry_of: Mapped[str | None] = mapped_column(Id())
     key_id: Mapped[str | None] = mapped_column(Id())
+    batch_id: Mapped[str | None] = mapped_column(Id())
+    parent_id: Mapped[str | None] = mapped_column(Id())
+    step: Mapped[str | None] = mapped_column(Key(32))
     created_ms: Mapped[int] = mapped_column(Millis)
     started_ms: Mapped[int | None] = mapped_column(Millis)
     finished_ms: Mapped[int | None] = mapped_column(Millis)
@@ -157,7 +164,19 @@ class DeadLetterRow(Base):
     new_job_id: Mapped[str | None] = mapped_column(Id(), unique=True)
 
 
+class BatchRow(Base):
+    """Jobs that were submitted together. `items` says of each, in order, its job, or the code of its refusal."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[str] = mapped_column(Id(), primary_key=True)
+    user_id: Mapped[str] = mapped_column(Id())
+    items: Mapped[Any] = mapped_column(JsonDoc)
+    created_ms: Mapped[int] = mapped_column(Millis, index=True)
+
+
 JOBS = cast("Table", JobRow.__table__)
+BATCHES = cast("Table", BatchRow.__table__)
 ATTEMPTS = cast("Table", AttemptRow.__table__)
 RESULTS = cast("Table", ResultRow.__table__)
 DEAD_LETTERS = cast("Table", DeadLetterRow.__table__)

@@ -66,6 +66,7 @@ class Seen:
     used: int
     error_code: str | None
     retry_of: str | None
+    parent_id: str | None
     created_ms: int
     started_ms: int | None
     finished_ms: int | None

@@ -223,4 +223,5 @@ _CLAIMED = (
     "project_id",
     "queue",
     "pricing",
+    "parent_id",
 )

@@ -42,6 +42,8 @@ class Snapshot:
     created_ms: int
     started_ms: int | None
     finished_ms: int | None
+    batch_id: str | None = None
+    parent_id: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -69,6 +71,8 @@ _SNAPSHOT = (
     J.created_ms,
     J.started_ms,
     J.finished_ms,
+    J.batch_id,
+    J.parent_id,
 )
 _NAMES = tuple(column.name for column in _SNAPSHOT)
 
@@ -81,21 +85,28 @@ def snapshots(session: Session, *, job_ids: Sequence[str]) -> dict[str, Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which of a user's jobs. Times are milliseconds, `until_ms` exclusive."""
+    """Which of a user's jobs; none that is a step of another. Times are milliseconds, `until_ms` exclusive."""
 
     user_id: str
     state: str | None = None
     agent_id: str | None = None
     project_id: str | None = None
     kind: str | None = None
+    batch_id: str | None = None
     from_ms: int | None = None
     until_ms: int | None = None
 
 
 def page(session: Session, wanted: Filter, *, offset: int, limit: int) -> tuple[list[Snapshot], int]:
     """A page of a user's jobs, newest first, and how many there are (counted up to COUNTED_MAX)."""
-    conditions = [J.user_id == wanted.user_id]
-    equal = {J.state: wanted.state, J.agent_id: wanted.agent_id, J.project_id: wanted.project_id, J.kind: wanted.kind}
+    conditions = [J.user_id == wanted.user_id, J.parent_id.is_(None)]
+    equal = {
+        J.state: wanted.state,
+        J.agent_id: wanted.agent_id,
+        J.project_id: wanted.project_id,
+        J.kind: wanted.kind,
+        J.batch_id: wanted.batch_id,
+    }
     conditions += [column == value for column, value in equal.items() if value is not None]
     # Ids are UUIDv7: their first 48 bits are the time, so a range of time is a range of the index.
     if wanted.from_ms is not None:
@@ -108,6 +119,33 @@ def page(session: Session, wanted: Filter, *, offset: int, limit: int) -> tuple[
     found = [Snapshot(**dict(zip(_NAMES, row, strict=True))) for row in rows]
     counted = select(J.id).where(*conditions).limit(COUNTED_MAX).subquery()
     return found, session.connection().execute(select(func.count()).select_from(counted)).scalar_one()
+
+
+class Step(NamedTuple):
+    """A part of a job."""
+
+    id: str
+    name: str
+    kind: str
+    agent_id: str
+    state: str
+    error_code: str | None
+    created_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+
+
+def steps(session: Session, *, job_id: str) -> list[Step]:
+    """The parts of a job that have begun, in their order."""
+    columns = (J.id, J.step, J.kind, J.agent_id, J.state, J.error_code, J.created_ms, J.started_ms, J.finished_ms)
+    rows = session.connection().execute(select(*columns).where(J.parent_id == job_id).order_by(J.id))
+    return [Step(*row) for row in rows]
+
+
+def of_batch(session: Session, *, batch_id: str) -> list[Snapshot]:
+    """All jobs of a batch."""
+    rows = session.connection().execute(select(*_SNAPSHOT).where(J.batch_id == batch_id).order_by(J.id))
+    return [Snapshot(**dict(zip(_NAMES, row, strict=True))) for row in rows]
 
 
 def waiting(session: Session, *, user_ids: Sequence[str]) -> Mapping[tuple[str, str], int]:
@@ -154,6 +192,8 @@ class Stored:
     created_ms: int
     started_ms: int | None
     finished_ms: int | None
+    provider: str
+    parent_id: str | None
 
     @property
     def run_ms(self) -> int:
@@ -180,6 +220,8 @@ _STORED = (
     J.created_ms,
     J.started_ms,
     J.finished_ms,
+    J.provider,
+    J.parent_id,
 )
 _STORED_NAMES = tuple(column.name for column in _STORED)
 

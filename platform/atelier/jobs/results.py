@@ -51,6 +51,13 @@ def due(session: Session, *, now_ms: int, limit: int) -> list[Due]:
     return [Due(job_id=row[0], gone=row[1] is not None, keys=_own(row[0], row[2])) for row in rows]
 
 
+def of_families(session: Session, *, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs that are steps of one whose own result is there: it may name their files."""
+    whole = RESULTS.alias("whole")
+    there = select(JOBS.c.id).join(whole, whole.c.job_id == JOBS.c.parent_id)
+    return set(session.connection().scalars(there.where(JOBS.c.id.in_(job_ids), whole.c.gone_ms.is_(None))))
+
+
 def put_off(session: Session, *, job_ids: Collection[str], until_ms: int) -> None:
     """Have these looked at later."""
     if job_ids:

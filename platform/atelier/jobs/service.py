@@ -21,7 +21,7 @@ J = JOBS.c
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """Everything that a job is born with."""
+    """Everything that a job is born with. `rank_ms` is given by what it is a step of; else it follows from now."""
 
     id: str
     user_id: str
@@ -40,6 +40,10 @@ class NewJob:
     priority: str = "normal"
     key_id: str | None = None
     pricing: Mapping[str, Any] | None = None
+    batch_id: str | None = None
+    parent_id: str | None = None
+    step: str | None = None
+    rank_ms: int | None = None
 
 
 def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms: int) -> None:
@@ -64,8 +68,11 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
             "input": one.input,
             "config": one.config,
             "retry_of": one.retry_of,
-            "rank_ms": states.rank_ms(created_ms=now_ms, priority=one.priority),
             "key_id": one.key_id,
+            "batch_id": one.batch_id,
+            "parent_id": one.parent_id,
+            "step": one.step,
+            "rank_ms": states.rank_ms(created_ms=now_ms, priority=one.priority) if one.rank_ms is None else one.rank_ms,
             "created_ms": now_ms,
         }
         for one in new
@@ -100,6 +107,7 @@ class Claimed:
     project_id: str | None = None
     queue: str
     pricing: Mapping[str, Any] | None
+    parent_id: str | None = None
 
     @property
     def lane(self) -> LaneKey:
@@ -127,6 +135,7 @@ _CLAIMED = (
     J.project_id,
     J.queue,
     J.pricing,
+    J.parent_id,
 )
 
 
@@ -184,6 +193,7 @@ def held_by(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: i
             project_id=row[16],
             queue=row[17],
             pricing=row[18],
+            parent_id=row[19],
         )
         for row in rows
     ]
@@ -236,11 +246,13 @@ class Pulse:
 
 
 def renew(session: Session, *, held: Sequence[Held], lease_ms: int) -> None:
-    """Move the leases of these claims ahead; those that were lost are not matched."""
+    """Move the leases of these claims ahead; those that were lost, or given up to be parked, are not matched."""
     now = db_now_ms()
     mine = or_(*(and_(J.id == one.job_id, J.fence == one.fence) for one in held))
     session.connection().execute(
-        update(JOBS).where(mine, J.state == states.RUNNING).values(lease_ms=now + lease_ms, sweep_ms=now + lease_ms)
+        update(JOBS)
+        .where(mine, J.state == states.RUNNING, J.lease_ms.is_not(None))
+        .values(lease_ms=now + lease_ms, sweep_ms=now + lease_ms)
     )
 
 

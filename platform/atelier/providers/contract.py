@@ -5,7 +5,7 @@ a result or raises one of the errors below. It may be run again for the same job
 the same each time, so a provider whose upstream knows idempotency keys must pass it on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -36,6 +36,7 @@ class GenerationRequest:
     prompt        the rendered prompt
     parameters    already validated against the agent's schemas and merged with its defaults
     timeout_seconds  what is left of the attempt; a provider must give up before
+    sources       files to work with, by the name of their part in it
     callback_url  where a provider that finishes later may tell that there is news; empty: nowhere
     """
 
@@ -46,6 +47,15 @@ class GenerationRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
     timeout_seconds: float = 300.0
     callback_url: str = ""
+    sources: Mapping[str, Sequence["Source"]] = field(default_factory=dict[str, Sequence["Source"]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file that something else has made."""
+
+    content_type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,18 @@ VIDEO: Final = _schemas(
     }
 )
 
+STORY: Final = _schemas(
+    {
+        "scenes": _integer("Scenes", "幕数", 2, 6, default=3),
+        "secondsPerScene": _number("Length of a scene, s", "每幕时长（秒）", 1, 3, default=2),
+        "resolution": _choice("Size", "分辨率", ("640x360", "960x540", "1280x720"), default="960x540"),
+        "audio": _choice("Sound", "声音", ("music", "speech", "none"), default="music"),
+        "mood": _choice("Mood of the music", "音乐情绪", ("auto", *MOODS), default="auto"),
+        "palette": _choice("Palette", "配色", ("auto", *PALETTES), default="auto"),
+        "seed": _SEED,
+    }
+)
+
 OPENAI_CHAT: Final = _schemas(
     {
         "system": _text("Instructions", "系统指令", 4000, default=""),

@@ -1,5 +1,9 @@
-"""The local film maker: painted shots with a moving camera, a title and a music bed, as H.264 and AAC in an MP4."""
+"""The local film maker: painted shots with a moving camera, a title and a music bed, as H.264 and AAC in an MP4.
 
+Given pictures as sources, it makes a film of those, with the sound that comes with them, or silent without.
+"""
+
+import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +12,23 @@ from typing import Any, Final
 import av
 import numpy as np
 from av.video.reformatter import Colorspace
+from PIL import Image
 
 from atelier.providers.art.compose import Design, about, design
 from atelier.providers.art.fonts import FontBook
-from atelier.providers.art.motion import Clip, film
-from atelier.providers.contract import GenerationRequest, GenerationResult, Output, RunContext
+from atelier.providers.art.motion import Clip, film, slides
+from atelier.providers.contract import (
+    GenerationRequest,
+    GenerationResult,
+    Output,
+    ProviderRejected,
+    RunContext,
+    Source,
+)
 from atelier.providers.parameters import Parameters
 from atelier.providers.schemas import VIDEO
 from atelier.providers.seeds import seed_of
-from atelier.providers.sound import bed, score
+from atelier.providers.sound import bed, reading, score
 from atelier.providers.sound.files import Pcm, audio_frames, to_pcm
 from atelier.providers.sound.voices import RATE
 
@@ -38,7 +50,9 @@ class LocalVideo:
         self._fonts = fonts or FontBook()
 
     def run(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
-        """Paint the shots, play the music, encode both together."""
+        """Paint the shots, play the music, encode both together; or only the last, of what was made before."""
+        if request.sources.get("images"):
+            return self._cut(request, context)
         parameters = Parameters(request.parameters, CONFIG_SCHEMA)
         wanted = _design(request, parameters)
         seconds = parameters.number("durationSeconds")
@@ -52,6 +66,30 @@ class LocalVideo:
         return GenerationResult(
             outputs=(Output(type="video", content_type="video/mp4", data=data, metadata=metadata),),
         )
+
+    def _cut(self, request: GenerationRequest, context: RunContext) -> GenerationResult:
+        parameters = Parameters(request.parameters, CONFIG_SCHEMA)
+        wanted = _design(request, parameters)
+        seconds = parameters.number("durationSeconds")
+        rate = parameters.integer("framesPerSecond")
+        pictures = [_picture(one) for one in request.sources["images"]]
+        clip = slides(pictures, wanted, seconds=seconds, check=context.check)
+        sound = [reading.read(one.data, seconds=seconds) for one in request.sources.get("audio", ())[:1]]
+        data = _encode(clip, sound[0] if sound else None, rate=rate, context=context)
+        context.progress(1.0, "frames")
+        metadata: dict[str, Any] = {"seed": wanted.seed, "durationSeconds": seconds, "framesPerSecond": rate}
+        metadata |= {"width": wanted.width, "height": wanted.height, "scenes": len(pictures), "sound": bool(sound)}
+        return GenerationResult(
+            outputs=(Output(type="video", content_type="video/mp4", data=data, metadata=metadata),),
+        )
+
+
+def _picture(source: Source) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(source.data)).convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        message = "a picture can't be read"
+        raise ProviderRejected(message) from error
 
 
 def _design(request: GenerationRequest, parameters: Parameters) -> Design:
@@ -80,29 +118,31 @@ def _music(request: GenerationRequest, parameters: Parameters, seed: int, contex
     return name, to_pcm(bed.make_bed(wanted, tempo=wanted.tempo, seconds=seconds, seed=seed, step=step))
 
 
-def _encode(clip: Clip, music: Pcm, *, rate: int, context: RunContext) -> bytes:
+def _encode(clip: Clip, music: Pcm | None, *, rate: int, context: RunContext) -> bytes:
     # To put the index first, FFmpeg reads its own output again by name: a buffer in memory has none.
     with tempfile.TemporaryDirectory(prefix="atelier-video-") as folder:
         path = Path(folder) / "film.mp4"
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
         with av.open(str(path), "w", format="mp4", options=options) as out:
-            picture, sound = _streams(out, clip, rate)
-            waiting = audio_frames(av, music, rate=RATE, like=sound)
+            picture = _pictures(out, clip, rate)
+            sound = None if music is None else _sounds(out)
+            waiting = iter(()) if music is None else audio_frames(av, music, rate=RATE, like=sound)
             heard = 0.0
             for second, frame in _frames(clip, rate, context):
                 out.mux(picture.encode(frame))
                 # Sound follows the picture closely, so that neither has to wait in memory for the other.
-                while heard <= second and (note := next(waiting, None)) is not None:
+                while sound and heard <= second and (note := next(waiting, None)) is not None:
                     heard += note.samples / sound.rate
                     out.mux(sound.encode(note))
             out.mux(picture.encode(None))
-            for note in waiting:
-                out.mux(sound.encode(note))
-            out.mux(sound.encode(None))
+            if sound:
+                for note in waiting:
+                    out.mux(sound.encode(note))
+                out.mux(sound.encode(None))
         return path.read_bytes()
 
 
-def _streams(out: Any, clip: Clip, rate: int) -> tuple[Any, Any]:
+def _pictures(out: Any, clip: Clip, rate: int) -> Any:
     picture = out.add_stream("libx264", rate=rate, options={"crf": "21", "preset": "veryfast"})
     picture.width, picture.height = clip.size
     picture.pix_fmt = "yuv420p"
@@ -111,10 +151,14 @@ def _streams(out: Any, clip: Clip, rate: int) -> tuple[Any, Any]:
     coder.color_range = _LIMITED_RANGE
     # The number of threads changes the bytes: it is fixed, not taken from the machine.
     coder.thread_count = 2
+    return picture
+
+
+def _sounds(out: Any) -> Any:
     sound = out.add_stream("aac", rate=RATE)
     sound.bit_rate = 128_000
     sound.layout = "stereo"
-    return picture, sound
+    return sound
 
 
 def _frames(clip: Clip, rate: int, context: RunContext) -> Iterator[tuple[float, av.VideoFrame]]:

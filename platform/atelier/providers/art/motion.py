@@ -1,10 +1,11 @@
 """Still pictures in motion: shots that drift and zoom slowly, fade into each other, and carry a title at the start."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from atelier.providers.art.colour import PALETTES
 from atelier.providers.art.compose import PAINTERS, Check, Design, Step, painted, shade_corners, to_image
@@ -95,6 +96,34 @@ def film(wanted: Design, *, fonts: FontBook, seconds: float, step: Step, check: 
         seconds=seconds,
         title=title,
         shadow=None if title is None else _shadow(title),
+        ink=as_colour(palette.light),
+        night=as_colour(palette.dark * 0.35),
+    )
+
+
+def slides(pictures: Sequence[Image.Image], wanted: Design, *, seconds: float, check: Check) -> Clip:
+    """Show pictures that are there already one after the other, each filling the frame, the camera moving over them."""
+    rng = np.random.default_rng([wanted.seed, 6])
+    size = (wanted.width, wanted.height)
+    fade = min(_FADE_SECONDS, seconds / len(pictures) / 3)
+    each = (seconds + fade * (len(pictures) - 1)) / len(pictures)
+    room = (round(wanted.width * _ROOM), round(wanted.height * _ROOM))
+    shots: list[Shot] = []
+    for number, picture in enumerate(pictures):
+        check()
+        filled = ImageOps.fit(picture.convert("RGB"), room, Image.Resampling.LANCZOS)
+        # Lettering may stand anywhere in the picture: the camera never goes as near as in a painted scene.
+        near, wide = _box(room, 0.9, rng), _box(room, 0.99, rng)
+        first, last = (near, wide) if number % 2 else (wide, near)
+        start = number * (each - fade)
+        shots.append(Shot(picture=filled, first=first, last=last, start=start, end=start + each))
+    palette = PALETTES[wanted.palette]
+    return Clip(
+        shots=tuple(shots),
+        size=size,
+        seconds=seconds,
+        title=None,
+        shadow=None,
         ink=as_colour(palette.light),
         night=as_colour(palette.dark * 0.35),
     )
