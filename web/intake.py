@@ -10,18 +10,22 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from atelier.contracts.idempotency import IdempotencyInProgress
+from atelier.generation.batch import Bundle, Bundled, submit_batch
 from atelier.generation.submit import Accepted, Limits, Outcome, Submission, submit
 from atelier.kernel import faults, logs
+from atelier.kernel.clock import now_ms
 from atelier.kernel.database import AsyncDatabase, DatabaseUnavailable
 from atelier.kernel.errors import Transient
 
 GROUPS_AT_ONCE = 2
 GROUP_MAX = 48
 WAITING_MAX = 2_000
+TOGETHER_MAX = 50
 CROWDED_SECONDS = 0.5
 log = logs.get(__name__)
 
 Waiting = tuple[Submission, "asyncio.Future[Outcome]"]
+Together = tuple[Bundle, "asyncio.Future[Bundled]"]
 
 
 class Intake:
@@ -34,6 +38,8 @@ class Intake:
         self._limits = limits
         self._announce = announce
         self._waiting: deque[Waiting] = deque()
+        self._together: deque[Together] = deque()
+        self._is_theirs = False
         self._writers: set[asyncio.Task[None]] = set()
         self._crowded: dict[str, float] = {}
 
@@ -53,17 +59,32 @@ class Intake:
             return outcome
         raise outcome
 
+    async def submit_together(self, bundle: Bundle) -> Bundled:
+        """Write these in a transaction of their own, in turns with the groups of others. Raises as `submit`."""
+        if len(self._together) >= TOGETHER_MAX:
+            message = "too many batches are waiting"
+            raise DatabaseUnavailable(message)
+        future: asyncio.Future[Bundled] = asyncio.get_running_loop().create_future()
+        self._together.append((bundle, future))
+        self._start()
+        return await future
+
     async def close(self) -> None:
         """Wait until everything that was taken in is written."""
         while self._writers:
             await asyncio.wait(self._writers)
 
     def _start(self) -> None:
-        if self._waiting and len(self._writers) < GROUPS_AT_ONCE:
+        if len(self._writers) >= GROUPS_AT_ONCE or not (self._waiting or self._together):
+            return
+        self._is_theirs = bool(self._together) and not (self._is_theirs and self._waiting)
+        if self._is_theirs:
+            writer = asyncio.create_task(self._write_together(*self._together.popleft()))
+        else:
             group = [self._waiting.popleft() for _ in range(min(GROUP_MAX, len(self._waiting)))]
             writer = asyncio.create_task(self._write(group))
-            self._writers.add(writer)
-            writer.add_done_callback(self._written)
+        self._writers.add(writer)
+        writer.add_done_callback(self._written)
 
     def _written(self, writer: "asyncio.Task[None]") -> None:
         self._writers.discard(writer)
@@ -88,6 +109,20 @@ class Intake:
             faults.point("web.after_commit")
             self._answer(group, outcomes)
 
+    async def _write_together(self, bundle: Bundle, future: "asyncio.Future[Bundled]") -> None:
+        try:
+            bundled = await self._db.transact(
+                submit_batch, bundle, limits=self._limits, crowded=self._crowded_now(), now_ms=now_ms()
+            )
+        except Exception as error:  # noqa: BLE001 - handed to the one whose batch it is
+            if not future.done():
+                future.set_exception(error)
+            return
+        faults.point("web.after_commit")
+        if not future.done():
+            future.set_result(bundled)
+        self._tell([] if bundled.replayed else bundled.fresh)
+
     def _answer(self, group: list[Waiting], outcomes: Sequence[Outcome]) -> None:
         fresh: list[tuple[Submission, Accepted]] = []
         for (submission, future), outcome in zip(group, outcomes, strict=True):
@@ -97,6 +132,9 @@ class Intake:
                     self._crowded.setdefault(submission.lane.queue, time.monotonic() + CROWDED_SECONDS)
             if not future.done():
                 future.set_result(outcome)
+        self._tell(fresh)
+
+    def _tell(self, fresh: Sequence[tuple[Submission, Accepted]]) -> None:
         try:
             self._announce(fresh)
         except Exception:

@@ -136,6 +136,10 @@ CODES: Mapping[str, Sentence] = {
     "LETTER_NOT_OPEN": Sentence("该死信已处理", "This dead letter was dealt with already"),
     "MESSAGE_UNREADABLE": Sentence("无法识别该消息，不能重发", "Nobody here can read this message"),
     "USER_DISABLED": Sentence("该用户已被停用", "This job's user may not spend anything"),
+    "JOB_IS_STEP": Sentence(
+        "该任务是另一任务的步骤，请操作整个任务", "This job is a step of another, which is to be asked"
+    ),
+    "BATCH_REFUSED": Sentence("批次中的任务均未被接受", "Not one of the items was accepted"),
     "LEASE_LOST": Sentence("任务已由其他进程接管", "Another worker has taken over this job"),
     "DEADLINE_EXCEEDED": Sentence("任务已超过截止时间", "The job did not finish before its deadline"),
     # Outgoing webhooks.
@@ -148,6 +152,7 @@ CODES: Mapping[str, Sentence] = {
     ),
     # What a job may fail with.
     "WORKER_LOST": Sentence("执行任务的进程多次中断", "The workers that ran this job were lost"),
+    "STEP_CANCELED": Sentence("任务的一个步骤被取消", "A step of the job was canceled"),
     "PROVIDER_UNKNOWN": Sentence("生成服务未安装", "This provider is not installed here"),
     "BROKER_UNAVAILABLE": Sentence("消息队列暂时不可用", "The message broker is unavailable for the moment"),
     "LEDGER_VIOLATED": Sentence("账目自检未通过", "The last self-check found that credits do not add up"),

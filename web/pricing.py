@@ -9,7 +9,7 @@ from atelier.catalog.runtime import RunnableAgent
 from atelier.generation import quotes
 from atelier.generation.errors import PriceAboveMax, QuoteInvalid
 from web.routing import Call
-from web.schemas.generate import GenerateBody
+from web.schemas.generate import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ def anew(agent: RunnableAgent, *, input_data: dict[str, Any], config: dict[str, 
     return Priced(agent=agent, input_data=input_data, config=merged, credits=price.credits)
 
 
-async def priced(call: Call, agent: RunnableAgent, body: GenerateBody) -> Priced:
+async def priced(call: Call, agent: RunnableAgent, body: Wanted) -> Priced:
     """By the quote that the body names, or else anew.
 
     Raises Invalid, QuoteInvalid, QuoteExpired, and PriceAboveMax when it may cost more than the user allows.
@@ -42,7 +42,7 @@ async def priced(call: Call, agent: RunnableAgent, body: GenerateBody) -> Priced
     return found
 
 
-async def _quoted(call: Call, agent: RunnableAgent, body: GenerateBody) -> Priced:
+async def _quoted(call: Call, agent: RunnableAgent, body: Wanted) -> Priced:
     keyring = call.services.settings.keyring
     quote = quotes.read(keyring, body.quote_id or "", user_id=call.user.user_id, now_ms=call.now_ms)
     if quote.agent_id != agent.agent_id:

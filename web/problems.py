@@ -107,6 +107,8 @@ STATUSES: Mapping[str, int] = {
     "JOB_FINISHED": 409,
     "JOB_NOT_FINISHED": 409,
     "JOB_NOT_FAILED": 409,
+    "JOB_IS_STEP": 409,
+    "BATCH_REFUSED": 400,
     "JOB_REPLAYED": 409,
     "JOB_TOO_OLD": 409,
     "LETTER_NOT_OPEN": 409,

@@ -20,6 +20,7 @@ from web.handlers import (
     agents,
     auth,
     authoring,
+    batches,
     callbacks,
     credits,  # noqa: A004 - the resource's name
     earnings,
@@ -65,6 +66,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *project_members.ENDPOINTS,
     *quotes.ENDPOINTS,
     *generate.ENDPOINTS,
+    *batches.ENDPOINTS,
     *jobs.ENDPOINTS,
     *events.ENDPOINTS,
     *webhook_endpoints.ENDPOINTS,

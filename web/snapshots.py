@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from atelier.contracts.queues import WORKFLOW
 from atelier.jobs import states
 from atelier.jobs.errors import JobNotFound
 from atelier.jobs.queries import Snapshot
@@ -46,12 +47,13 @@ RUNNING_SECONDS = 10.0
 class Rendered:
     """A job in one language."""
 
-    __slots__ = ("body", "etag", "finished", "good_until", "seq", "surroundings")
+    __slots__ = ("body", "composed", "etag", "finished", "good_until", "seq", "surroundings")
 
-    def __init__(self, body: bytes, *, seq: int, finished: bool, surroundings: Surroundings) -> None:
+    def __init__(self, body: bytes, *, seq: int, job: Snapshot, surroundings: Surroundings) -> None:
         self.body = body
+        self.composed = job.provider == WORKFLOW
         self.seq = seq
-        self.finished = finished
+        self.finished = job.finished
         self.surroundings = surroundings
         self.good_until = 0.0
         self.etag = f'"{seq:x}-{blake2b(body, digest_size=8).hexdigest()}"'
@@ -231,7 +233,7 @@ class Snapshots:
         if rendered is None or rendered.surroundings != surroundings:
             shown = views.document(entry.job, surroundings, locale=locale)
             rendered = entry.rendered[locale] = Rendered(
-                to_json(shown), seq=shown["seq"], finished=entry.job.finished, surroundings=surroundings
+                to_json(shown), seq=shown["seq"], job=entry.job, surroundings=surroundings
             )
         rendered.good_until = time.monotonic() + _good_seconds(entry.job)
         return rendered

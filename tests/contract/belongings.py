@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from atelier.catalog.seed_content import ECHO
 from atelier.contracts import dead_messages as messages
 from atelier.contracts.dead_messages import Dead
 from atelier.files import direct, names, service
@@ -109,6 +110,14 @@ def agent(stack: Stack, headers: Mapping[str, str]) -> str:
     answer = stack.client.post("/api/agents", json=example, headers=headers)
     assert answer.is_success, answer.text
     return str(answer.json()["id"])
+
+
+def wishes(stack: Stack, headers: Mapping[str, str]) -> dict[str, str]:
+    """A job, and a batch of another, of whoever these headers sign in."""
+    item = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}}
+    answer = stack.client.post("/api/jobs/batch", json={"items": [item]}, headers=headers)
+    answer.raise_for_status()
+    return {"jobId": stack.echo(headers).json()["jobId"], "batchId": answer.json()["batchId"]}
 
 
 def projects(stack: Stack, *, owner: Mapping[str, str], subject: Mapping[str, str]) -> dict[str, str]:

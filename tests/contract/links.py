@@ -13,6 +13,7 @@ FINDS = (
     ("/api/workshop/generate", "post", "202", "/jobId", "jobId"),
     ("/api/jobs/{jobId}/retry", "post", "202", "/jobId", "jobId"),
     ("/api/jobs", "get", "200", "/jobs/0/id", "jobId"),
+    ("/api/jobs/batch", "post", "202", "/batchId", "batchId"),
     ("/api/agents", "get", "200", "/agents/0/id", "agentId"),
     ("/api/agents", "post", "201", "/id", "agentId"),
     ("/api/agents/mine", "get", "200", "/agents/0/id", "agentId"),

@@ -153,7 +153,7 @@ def world(place: Place) -> Generator[World]:
     )
     schema = stack.database.read(_reflected)
     empty = World(stack, schema, attacker, victim, disabled, admin, subject, SHARED, {})
-    own, foreign = (stack.echo(empty.signed_in(one)).json()["jobId"] for one in (attacker, victim))
+    wishes = [belongings.wishes(stack, empty.signed_in(one)) for one in (attacker, victim)]
     things = [belongings.things(stack, one) for one in (attacker, victim)]
     orders = [belongings.order(stack, one) for one in (attacker, victim)]
     projects = [
@@ -167,7 +167,7 @@ def world(place: Place) -> Generator[World]:
         empty,
         own={
             **SHARED,
-            "jobId": own,
+            **wishes[0],
             "userId": attacker,
             **things[0],
             "orderId": orders[0],
@@ -181,7 +181,7 @@ def world(place: Place) -> Generator[World]:
             **belongings.webhook(stack, attacker),
         },
         foreign={
-            "jobId": foreign,
+            **wishes[1],
             "userId": victim,
             **things[1],
             "orderId": orders[1],

@@ -93,9 +93,9 @@ async def test_a_fresh_marketplace_lists_the_houses_agents(site: Site) -> None:
     site.db.transact(seeds.seed, now_ms=NOW, development=True)
     got = await site.get("/api/agents")
     assert got.status == 200
-    assert got.body["pagination"] == {"page": 1, "limit": 20, "total": 5, "pages": 1}
+    assert got.body["pagination"] == {"page": 1, "limit": 20, "total": 6, "pages": 1}
     assert {agent["slug"] for agent in got.body["agents"]} == {
-        *("outline-writer", "poster-maker", "soundscape", "clip-maker", "echo")
+        *("outline-writer", "poster-maker", "soundscape", "clip-maker", "story-video", "echo")
     }
     echo = next(agent for agent in got.body["agents"] if agent["slug"] == "echo")
     assert echo.keys() == FIELDS
@@ -125,7 +125,8 @@ async def test_a_fresh_marketplace_lists_the_houses_agents(site: Site) -> None:
         *(("outline", "outline-writer"), ("提纲", "outline-writer"), ("outl", "outline-writer")),
         *(("poster", "poster-maker"), ("海报", "poster-maker"), ("POST", "poster-maker")),
         *(("sound", "soundscape"), ("music", "soundscape"), ("音乐", "soundscape"), ("mus", "soundscape")),
-        *(("video", "clip-maker"), ("clip", "clip-maker"), ("短片", "clip-maker"), ("vid", "clip-maker")),
+        *(("clip", "clip-maker"), ("短片", "clip-maker"), ("moving", "clip-maker"), ("mov", "clip-maker")),
+        *(("story", "story-video"), ("故事", "story-video"), ("stor", "story-video")),
     ],
 )
 async def test_the_houses_agents_are_found_in_either_language(site: Site, words: str, slug: str) -> None:

@@ -35,6 +35,7 @@ WITHOUT_KEY = {
     "/api/notifications/read-all": SAME_END,
     "/api/notifications/{notificationId}/read": SAME_END,
     "/api/jobs/{jobId}/cancel": SAME_END,
+    "/api/jobs/batch/{batchId}/cancel": SAME_END,
     "/api/admin/users/{userId}/role": SAME_END,
     "/api/admin/users/{userId}/disable": SAME_END,
     "/api/admin/users/{userId}/enable": SAME_END,

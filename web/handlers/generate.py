@@ -12,7 +12,7 @@ from atelier.generation import cancel as canceling
 from atelier.generation.events import credits_changed, job_event
 from atelier.generation.submit import Accepted, Submission
 from atelier.jobs import queries, states
-from atelier.jobs.errors import JobNotFailed, JobNotFound
+from atelier.jobs.errors import JobIsStep, JobNotFailed, JobNotFound
 from atelier.kernel import faults
 from atelier.kernel.errors import Invalid, Refusal
 from atelier.kernel.ids import new_id
@@ -22,7 +22,7 @@ from web import callbacks, pricing, results
 from web.live.service import LIVE
 from web.pricing import Priced
 from web.routing import Call, Endpoint, Reply
-from web.schemas.generate import CancelAnswer, GenerateBody, Generated, Submitted
+from web.schemas.generate import CancelAnswer, GenerateBody, Generated, Submitted, Wanted
 from web.spending import spender
 from web.submissions import SUBMISSIONS
 
@@ -41,24 +41,25 @@ class GenerationFailed(Refusal):
 async def generate(call: Call) -> Reply:
     """Check the request, hold its price and accept the job; wait for its end if the caller prefers to."""
     body: GenerateBody = call.body
-    user = spender(call)
+    spender(call)
     if earlier := await _earlier(call):
         return await _accepted(call, earlier)
-    agent = await call.request.app[SUBMISSIONS].agents.usable(body.agent_id, user, now_ms=call.now_ms)
+    submission = await wanted(call, body)
+    webhook = callbacks.of_job(call, body.webhook, job_id=submission.job_id)
+    into = replace(submission, keyed=call.keyed, webhook=webhook)
+    return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
+
+
+async def wanted(call: Call, body: Wanted) -> Submission:
+    """What is wanted as a submission that the caller may make. Raises whatever it can be refused for by then."""
+    agent = await call.request.app[SUBMISSIONS].agents.usable(body.agent_id, call.user, now_ms=call.now_ms)
     if body.project_id is not None:
         call.require("projects:write")
     if body.save_version and body.project_id is None:
         raise Invalid([{"path": ["saveVersion"], "message": "saveVersion needs projectId", "code": "needs_project"}])
     priced = await pricing.priced(call, agent, body)
     submission = await _submission(call, priced, seconds=body.deadline_seconds)
-    into = replace(
-        submission,
-        project_id=body.project_id,
-        save_version=body.save_version,
-        priority=body.priority,
-        webhook=callbacks.of_job(call, body.webhook, job_id=submission.job_id),
-    )
-    return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
+    return replace(submission, project_id=body.project_id, save_version=body.save_version, priority=body.priority)
 
 
 async def retry(call: Call) -> Reply:
@@ -71,6 +72,8 @@ async def retry(call: Call) -> Reply:
         raise JobNotFound(call.path["jobId"])
     if job.project_id is not None:
         call.require("projects:write")
+    if job.parent_id is not None:
+        raise JobIsStep(call.path["jobId"], job_id=job.parent_id)
     if job.state not in {states.FAILED, states.CANCELED}:
         raise JobNotFailed(call.path["jobId"], status=job.state)
     agent = await call.request.app[SUBMISSIONS].agents.usable(job.agent_id, user, now_ms=call.now_ms)
@@ -80,6 +83,7 @@ async def retry(call: Call) -> Reply:
     followed = await call.services.db.read(webhooks.of_job, job_id=call.path["jobId"])
     webhook = replace(followed, job_id=submission.job_id) if followed else None
     into = replace(submission, project_id=job.project_id, save_version=save is not None, webhook=webhook)
+    into = replace(into, keyed=call.keyed)
     return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
 
 
@@ -128,7 +132,6 @@ async def _submission(
         input=priced.input_data,
         config=priced.config,
         deadline_seconds=seconds or call.services.settings.deadline_seconds,
-        keyed=call.keyed,
         retry_of=retry_of,
         key_id=call.user.key_id,
         estimate={"p50Seconds": estimate.p50_seconds, "p90Seconds": estimate.p90_seconds} if estimate else None,
@@ -208,7 +211,7 @@ ENDPOINTS = (
         tag="jobs",
         answer=CancelAnswer,
         also={202: CancelAnswer},
-        errors=("NOT_FOUND", "JOB_FINISHED"),
+        errors=("NOT_FOUND", "JOB_FINISHED", "JOB_IS_STEP"),
     ),
     Endpoint(
         method="POST",
@@ -222,7 +225,15 @@ ENDPOINTS = (
         also={200: Generated},
         takes=("Prefer",),
         gives=("Location", "Retry-After"),
-        errors=(*ERRORS, "NOT_FOUND", "JOB_NOT_FAILED", "PROJECT_NOT_FOUND", "VERSION_LIMIT", "GENERATION_FAILED"),
+        errors=(
+            *ERRORS,
+            "NOT_FOUND",
+            "JOB_NOT_FAILED",
+            "JOB_IS_STEP",
+            "PROJECT_NOT_FOUND",
+            "VERSION_LIMIT",
+            "GENERATION_FAILED",
+        ),
         rate="submit",
         idempotent=True,
     ),

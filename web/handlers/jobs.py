@@ -9,11 +9,11 @@ from atelier.jobs import queries, states
 from atelier.jobs.errors import JobFinished, JobNotFound
 from atelier.jobs.queries import Filter
 from atelier.kernel.errors import Conflict, Forbidden, NotFound, Refusal
-from web import outputs, results
+from web import outputs, results, steps
 from web.live import reads
 from web.live.service import LIVE
 from web.routing import Call, Endpoint, Reply
-from web.schemas.jobs import JobAnswer, JobListAnswer, JobListQuery, JobQuery, OutputQuery, ResultAnswer
+from web.schemas.jobs import JobListAnswer, JobListQuery, JobQuery, OutputQuery, ResultAnswer, WholeJobAnswer
 from web.schemas.model import Pagination
 from web.snapshots import Rendered
 
@@ -42,10 +42,11 @@ async def read_job(call: Call) -> Reply:
     """One of the caller's jobs: at once, or with `wait` as soon as there is news."""
     query: JobQuery = call.query
     shown = await _awaited(call, query) if query.wait else await _shown(call)
-    headers = {"ETag": shown.etag}
-    if call.unchanged(shown.etag):
+    body, etag = (await steps.added(call, shown)) if shown.composed else (shown.body, shown.etag)
+    headers = {"ETag": etag}
+    if call.unchanged(etag):
         return Reply(status=304, headers=headers)
-    return Reply(raw=shown.body, headers=headers)
+    return Reply(raw=body, headers=headers)
 
 
 async def list_jobs(call: Call) -> Reply:
@@ -57,6 +58,7 @@ async def list_jobs(call: Call) -> Reply:
         agent_id=query.agent_id,
         project_id=query.project_id,
         kind=query.kind,
+        batch_id=query.batch_id,
         from_ms=query.from_,
         until_ms=query.to,
     )
@@ -167,7 +169,7 @@ ENDPOINTS = (
         summary=("查看任务", "Read a job"),
         tag="jobs",
         query=JobQuery,
-        answer=JobAnswer,
+        answer=WholeJobAnswer,
         also={304: None},
     ),
     Endpoint(

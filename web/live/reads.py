@@ -46,11 +46,19 @@ def marks(session: Session, *, user_ids: Sequence[str], since_id: str) -> list[M
 
 
 def current(session: Session, *, user_id: str) -> list[str]:
-    """A user's newest jobs and the newest of the unfinished ones, at most CURRENT_MAX of each, oldest first."""
+    """A user's newest jobs and the newest of the unfinished ones, at most CURRENT_MAX of each, oldest first.
+
+    None is a step of another.
+    """
     connection = session.connection()
     found: set[str] = set()
     for which in (J.state.in_(states.ALIVE), J.id > ""):
-        newest = select(J.id).where(J.user_id == user_id, which).order_by(J.id.desc()).limit(CURRENT_MAX)
+        newest = (
+            select(J.id)
+            .where(J.user_id == user_id, J.parent_id.is_(None), which)
+            .order_by(J.id.desc())
+            .limit(CURRENT_MAX)
+        )
         found.update(connection.execute(newest).scalars())
     return sorted(found)
 

@@ -56,6 +56,8 @@ def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str
         "kind": job.kind,
         "agentId": job.agent_id,
         "projectId": job.project_id,
+        "batchId": job.batch_id,
+        "parentId": job.parent_id,
         "progress": fraction,
         "step": step,
         "queuePosition": position,

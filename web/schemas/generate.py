@@ -12,7 +12,7 @@ DEADLINE_SECONDS_MAX = 86_400
 CREDITS_MAX = 2**31 - 1
 
 
-class GenerateBody(Body):
+class Wanted(Body):
     """What to generate. `inputData` and `config` are checked against the agent's own schemas."""
 
     model_config = ConfigDict(
@@ -33,7 +33,6 @@ class GenerateBody(Body):
         description="which of your own waiting jobs comes first: high is served like one that was submitted ten "
         "minutes earlier, low like one that was submitted ten minutes later",
     )
-    webhook: JobWebhook | None = Field(None, description="whom to tell how the job ended")
     quote_id: str | None = Field(
         None,
         max_length=QUOTE_CHARS_MAX,
@@ -43,6 +42,12 @@ class GenerateBody(Body):
         None, ge=0, le=CREDITS_MAX, description="refuse the job when it may cost more than this"
     )
     deadline_seconds: int | None = Field(None, ge=1, le=DEADLINE_SECONDS_MAX)
+
+
+class GenerateBody(Wanted):
+    """What to generate, and whom to tell. `inputData` and `config` are checked against the agent's own schemas."""
+
+    webhook: JobWebhook | None = Field(None, description="whom to tell how the job ended")
 
 
 class CreditsHeld(Answer):

@@ -35,6 +35,21 @@ class JobLinks(Answer):
     result: str
 
 
+class StepAnswer(Answer):
+    """A part of a job that is put together from others. It is a job of its own, too, with an address and a result."""
+
+    name: str
+    job_id: Uuid
+    kind: Kind
+    agent_id: Uuid
+    status: Status
+    error_code: str | None
+    error_message: str | None
+    created_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
+
+
 class JobAnswer(Answer):
     """A job as its owner sees it."""
 
@@ -44,6 +59,8 @@ class JobAnswer(Answer):
     kind: Kind
     agent_id: Uuid
     project_id: Uuid | None
+    batch_id: Uuid | None = Field(description="the batch that it was submitted in")
+    parent_id: Uuid | None = Field(description="the job that it is a step of: lists have no steps")
     progress: float = Field(ge=0, le=1)
     step: str | None = Field(description="what the worker is doing, in its own words")
     queue_position: int | None = Field(
@@ -61,6 +78,16 @@ class JobAnswer(Answer):
     finished_at: Timestamp | None
     processing_time: int | None = Field(description="milliseconds from start to end")
     links: JobLinks
+
+
+class WholeJobAnswer(JobAnswer):
+    """A job by itself."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    steps: list[StepAnswer] | None = Field(
+        None, description="of a job that is put together from others: those that have begun so far, in their order"
+    )
 
 
 class JobListAnswer(Answer):
@@ -127,6 +154,7 @@ class JobListQuery(PageQuery):
     agent_id: Uuid | None = None
     project_id: Uuid | None = None
     kind: Kind | None = None
+    batch_id: Uuid | None = None
     from_: Moment | None = Field(None, alias="from", description="created at this time or later")
     to: Moment | None = Field(None, description="created before this time")
 

@@ -1,0 +1,78 @@
+"""A job that is put together from others, as its owner sees it."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from atelier.contracts import queues
+from atelier.jobs import states
+from atelier.kernel.database import Database
+from atelier.kernel.settings import Settings
+from tests.live.harness import Person, Served, World, healthy, serving
+from web.schemas.jobs import StepAnswer, WholeJobAnswer
+
+
+@pytest.fixture
+def world(db: Database, settings: Callable[..., Settings]) -> World:
+    return World(db, settings(web_relay=False))
+
+
+@pytest_asyncio.fixture
+async def served(settings: Callable[..., Settings]) -> AsyncIterator[Served]:
+    async with serving(settings(web_relay=False)) as running:
+        await healthy(running)
+        yield running
+
+
+async def ask(served: Served, person: Person, path: str, **headers: str) -> tuple[int, Any, str]:
+    async with served.client.get(path, headers={**person.headers, **headers}) as got:
+        return got.status, await got.json() if got.status == 200 else None, got.headers.get("ETag", "")
+
+
+def story(world: World, person: Person) -> tuple[str, str]:
+    """A composite job, and its first step."""
+    job = world.job(person, provider=queues.WORKFLOW, queue=queues.GENERATION_COMPOSE, kind="video")
+    return job, world.job(person, parent_id=job, step="captions", held=0)
+
+
+async def test_the_steps_of_a_job_are_shown_with_it(served: Served, world: World) -> None:
+    me = world.person()
+    job, step = story(world, me)
+    status, body, etag = await ask(served, me, f"/api/jobs/{job}")
+    assert status == 200
+    assert set(body) == {field.alias for field in WholeJobAnswer.model_fields.values()}
+    (shown,) = body["steps"]
+    assert set(shown) == {field.alias for field in StepAnswer.model_fields.values()}
+    assert (shown["name"], shown["jobId"], shown["status"]) == ("captions", step, "pending")
+    assert (await ask(served, me, f"/api/jobs/{job}", **{"If-None-Match": etag}))[0] == 304
+
+    world.claim(step)
+    world.finish(step, states.FAILED, error_code="PROVIDER_REJECTED")
+    status, body, changed = await ask(served, me, f"/api/jobs/{job}", **{"If-None-Match": etag})
+    assert (status, changed != etag) == (200, True)
+    assert (body["steps"][0]["status"], body["steps"][0]["errorCode"]) == ("failed", "PROVIDER_REJECTED")
+    assert body["steps"][0]["errorMessage"]
+
+
+async def test_a_step_is_a_job_of_its_own_that_no_list_has(served: Served, world: World) -> None:
+    me = world.person()
+    job, step = story(world, me)
+    status, body, _ = await ask(served, me, f"/api/jobs/{step}")
+    assert (status, body["parentId"], body.get("steps")) == (200, job, None)
+    _, listed, _ = await ask(served, me, "/api/jobs")
+    assert [one["id"] for one in listed["jobs"]] == [job]
+    assert (await ask(served, world.person(), f"/api/jobs/{step}"))[0] == 404
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+async def test_a_step_is_canceled_and_tried_again_with_the_whole(served: Served, world: World, verb: str) -> None:
+    me = world.person()
+    job, step = story(world, me)
+    if verb == "retry":
+        world.claim(step)
+        world.finish(step, states.FAILED)
+    async with served.client.post(f"/api/jobs/{step}/{verb}", headers=me.headers) as got:
+        body = await got.json()
+    assert (got.status, body["code"], body["jobId"]) == (409, "JOB_IS_STEP", job)
