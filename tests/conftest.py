@@ -43,6 +43,8 @@ ON_EITHER_DATABASE = frozenset(
     }
 )
 JWT_SECRET = "4f1d0a7c9be24d0f8a63b5e7c2d19480f7a6e5d4c3b2a190"
+# What the tests themselves are told.
+OF_TESTS = ("ATELIER_TEST_", "ATELIER_STORM_")
 SETTINGS_WITHOUT_PREFIX = (
     *("BROKER_URL", "DATABASE_URL", "FRONTEND_URL", "JWT_SECRET", "JWT_SECRET_PREVIOUS", "NODE_ENV", "PORT"),
     *("REDIS_URL", "USER_WHITELIST"),
@@ -71,7 +73,7 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("atelier")
     for name in list(os.environ):
         named = name.removesuffix("_FILE")
-        if named in SETTINGS_WITHOUT_PREFIX or (name.startswith("ATELIER_") and not name.startswith("ATELIER_TEST_")):
+        if named in SETTINGS_WITHOUT_PREFIX or (name.startswith("ATELIER_") and not name.startswith(OF_TESTS)):
             del os.environ[name]
 
 
