@@ -1,7 +1,9 @@
 """What workers tell each other of providers, and what they do when they can't."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from sqlalchemy import func, select
@@ -45,6 +47,20 @@ def test_hand_overs_of_which_nobody_knows_the_end_close_a_provider(away: Faraway
     assert control.closed_ms > now_ms() + controls.CLOSED_MS / 2
     assert away.shop.job(jobs[-1])["state"] == "pending"
     assert away.shop.db.read(_last_available_ms) >= control.closed_ms, "nobody invites to what waits"
+
+
+def test_the_first_answers_of_a_provider_may_come_at_once(db: Database) -> None:
+    health = Health(db, window=1)
+    together = Barrier(8)
+
+    def turned_away(number: int) -> None:
+        together.wait(timeout=30)
+        health.failed("echo", Throttled() if number % 2 else ProviderUnavailable())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(turned_away, range(8))) == [None] * 8
+    control = db.read(controls.standing)[PROVIDER, "echo"]
+    assert (control.failures, control.closed_code) == (4, Throttled.code)
 
 
 def test_what_an_attempt_made_is_not_lost_with_the_news_of_it() -> None:

@@ -1,12 +1,14 @@
 """What is held back is given back in time, whoever frees a place at the same moment, and not before it may be."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
 import pytest
 from sqlalchemy.orm import Session
 
-from atelier.generation import settle, taking
+from atelier.generation import controlling, settle, taking
+from atelier.generation.replaying import Act
 from atelier.generation.taking import Places
 from atelier.jobs import controls, parking
 from atelier.jobs.lane_models import PAUSED, PROVIDER, QUEUE
@@ -82,6 +84,17 @@ def test_a_place_that_is_freed_while_another_is_turned_away_is_not_lost(shop: Wo
     del floor.running[first]
     floor.fill()
     assert [*floor.running] == [second]
+
+
+@pytest.mark.parametrize(("kind", "name"), [(QUEUE, "generation.text"), (PROVIDER, "echo")])
+def test_what_was_paused_and_is_drained_runs_to_its_end(shop: Workshop, kind: str, name: str) -> None:
+    jobs = [shop.submit(shop.user(), 0) for _ in range(2)]
+    hold = partial(controlling.hold, kind=kind, name=name, act=Act(admin_id=shop.user(), reason="test"), window=9)
+    shop.db.transact(hold, state="paused", now_ms=now_ms())
+    floor = Floor(shop.db, slots=8, window=9)
+    assert floor.fill() == []
+    shop.db.transact(hold, state="draining", now_ms=now_ms())
+    assert sorted(one.id for one in floor.fill()) == jobs
 
 
 def test_a_queue_that_is_opened_while_a_message_is_turned_away_gets_its_job(shop: Workshop) -> None:

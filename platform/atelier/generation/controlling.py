@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import ColumnElement, and_, func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atelier.contracts import oplog, queues
@@ -23,7 +22,6 @@ from atelier.jobs.lane_models import DRAINING, OPEN, PAUSED, PROVIDER, QUEUE
 from atelier.jobs.models import ATTEMPTS, JOBS
 from atelier.kernel import ids
 from atelier.kernel.clock import HOUR_MS
-from atelier.kernel.database import Again, is_duplicate
 from atelier.kernel.errors import NotFound
 
 State = Literal["open", "paused", "draining"]
@@ -77,13 +75,10 @@ def providers_standing(session: Session, *, names: Collection[str], now_ms: int)
 
 def hold(session: Session, *, kind: str, name: str, state: State, act: Act, window: int, now_ms: int) -> None:
     """Pause, drain or open a queue or a provider, whose name the caller has checked."""
-    try:
-        if state == OPEN:
-            taking.reopen(session, kind=kind, name=name, reason=act.reason, window=window, now_ms=now_ms)
-        else:
-            controls.hold(session, kind=kind, name=name, state=state, reason=act.reason, now_ms=now_ms)
-    except IntegrityError as error:
-        raise _again(error) from error
+    controls.hold(session, kind=kind, name=name, state=state, reason=act.reason, now_ms=now_ms)
+    if state != PAUSED:
+        # What is draining may have been paused before.
+        taking.send_for(session, kind=kind, name=name, window=window, now_ms=now_ms)
     action = f"ADMIN_{kind.upper()}_{_ACTIONS[state]}"
     oplog.record(session, act.operation(action, resource_type=kind, resource_id=None, name=name), now_ms=now_ms)
 
@@ -100,17 +95,14 @@ class Limits:
 def limit(session: Session, *, provider: str, limits: Limits, act: Act, window: int, now_ms: int) -> None:
     """Give a provider these limits; None is no limit."""
     given = {"in_flight_max": limits.in_flight_max, "per_minute": limits.per_minute, "burst": limits.burst}
-    try:
-        controls.limit(
-            session,
-            provider=provider,
-            in_flight_max=limits.in_flight_max,
-            per_minute=limits.per_minute,
-            burst=limits.burst,
-            now_ms=now_ms,
-        )
-    except IntegrityError as error:
-        raise _again(error) from error
+    controls.limit(
+        session,
+        provider=provider,
+        in_flight_max=limits.in_flight_max,
+        per_minute=limits.per_minute,
+        burst=limits.burst,
+        now_ms=now_ms,
+    )
     taking.send_for(session, kind=PROVIDER, name=provider, window=window, now_ms=now_ms)
     operation = act.operation("ADMIN_PROVIDER_LIMITS", resource_type=PROVIDER, resource_id=None, name=provider, **given)
     oplog.record(session, operation, now_ms=now_ms)
@@ -129,11 +121,6 @@ def provider(session: Session, *, name: str, names: Collection[str], now_ms: int
     if not found:
         raise NotFound(name)
     return found[0]
-
-
-def _again(error: IntegrityError) -> Exception:
-    # Another makes the same control: then it is there when this runs again.
-    return Again() if is_duplicate(error) else error
 
 
 def _queue(session: Session, name: str, known: Mapping[tuple[str, str], Control]) -> Standing:

@@ -10,13 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import and_, case, func, insert, not_, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
 from atelier.jobs.lane_models import CONTROLS, DRAINING, LANES, OPEN, PAUSED, PROVIDER, QUEUE
 from atelier.jobs.models import JOBS
 from atelier.kernel.clock import MINUTE_MS, SECOND_MS, db_now_ms
-from atelier.kernel.database import matched
+from atelier.kernel.database import Again, is_duplicate, matched
 
 C = CONTROLS.c
 J = JOBS.c
@@ -136,10 +137,16 @@ def change(session: Session, kind: str, name: str, **values: object) -> bool:
 
 
 def ensure(session: Session, kind: str, name: str) -> None:
-    """Make a control that holds nothing back, unless there is one. Raises IntegrityError when it is made meanwhile."""
+    """Make a control that holds nothing back, unless there is one. Raises Again when it is made meanwhile."""
     there = session.connection().execute(select(C.name).where(C.kind == kind, C.name == name)).first()
-    if there is None:
+    if there is not None:
+        return
+    try:
         session.connection().execute(insert(CONTROLS), {"kind": kind, "name": name})
+    except IntegrityError as error:
+        if is_duplicate(error):
+            raise Again from error
+        raise
 
 
 def cool(session: Session, *, provider: str, wait_ms: int, code: str) -> None:
