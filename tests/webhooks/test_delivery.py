@@ -368,3 +368,32 @@ def not_heard(desk: Desk, dead: events.Claimed) -> bool:
     """The first worker is only slow, and nobody has taken the event meanwhile: what it says counts."""
     assert desk.db.transact(events.settle, dead, events.Heard(status=200), now_ms=now_ms())
     return desk.states() == [("delivered", 1, None)]
+
+
+def test_an_event_over_which_workers_die_is_given_up_and_holds_up_no_other(desk: Desk, receiver: Receiver) -> None:
+    webhook = desk.webhook(receiver.url)
+    desk.ended()
+    desk.ended()
+    for _ in range(states.ATTEMPTS_MAX):
+        assert desk.db.transact(events.claim, target_id=webhook.id, attempt_id=new_id(), now_ms=now_ms())
+        desk.let_pass(events.LEASE_MS + MINUTE_MS)
+    assert desk.deliver(webhook.id) == 2
+    assert desk.states() == [("failed", states.ATTEMPTS_MAX + 1, events.LOST), ("delivered", 1, None)]
+    assert len(receiver.received) == 1
+    assert desk.seen(webhook).enabled
+    assert desk.examine().totals == {}
+
+
+def test_a_defect_of_ours_is_an_attempt_and_no_failure_of_the_endpoint(desk: Desk, receiver: Receiver) -> None:
+    async def broken(_name: str, _port: int) -> list[str]:
+        raise KeyError
+
+    webhook = desk.webhook(receiver.url)
+    desk.ended()
+    worker = desk.worker(Poster(loopback=True, find=broken))
+    assert worker.deliver(webhook.id) == 1
+    assert desk.states() == [("waiting", 1, "INTERNAL")]
+    assert desk.seen(webhook).failures == 0
+    desk.let_pass(MINUTE_MS)
+    assert desk.deliver(webhook.id) == 1
+    assert desk.states() == [("delivered", 2, None)]

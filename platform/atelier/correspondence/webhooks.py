@@ -19,6 +19,7 @@ from atelier.callouts.poster import Answer, NotAnswered, Poster
 from atelier.correspondence import webhook_payloads, webhook_secrets
 from atelier.kernel import clock, faults, ids, logs
 from atelier.kernel.database import Database
+from atelier.kernel.errors import Transient
 from atelier.kernel.keyring import Keyring
 from atelier.live import counters
 from atelier.live.publisher import Publisher
@@ -33,6 +34,9 @@ ROUND_MAX = 10
 """So many events of one target by one message; the rest by another, behind those of others."""
 BUSY_WAIT_MS = 10 * clock.SECOND_MS
 SECRET_UNREADABLE = "SECRET_UNREADABLE"  # noqa: S105 - an error's name
+BUG = "INTERNAL"
+OURS = frozenset({SECRET_UNREADABLE, BUG, events.LOST})
+"""Errors that an endpoint has no part in."""
 log = logs.get("webhooks")
 
 
@@ -129,30 +133,41 @@ class Deliverer:
 
     def _heard(self, claimed: Claimed) -> tuple[Heard, bool]:
         """How the attempt went, and whether the other side wants to hear nothing any more."""
-        if claimed.url is None:
-            return Heard(error=states.ENDPOINT_DISABLED), False
-        body = self._database.read(webhook_payloads.body, claimed, address=self._address)
-        if body is None:
-            return Heard(error=states.NOTHING_TO_TELL), False
         begun = clock.now_ms()
         try:
-            secrets = webhook_secrets.good(
-                self._database, owner_id=claimed.owner_id, user_id=claimed.user_id, keyring=self._keyring
-            )
-            signed = signing.headers(secrets, event_id=claimed.event_id, timestamp=begun // clock.SECOND_MS, body=body)
-            answer = self._poster.post(claimed.url, body=body, headers=signed)
+            return self._tried(claimed, since_ms=begun)
         except SecretUnreadable:
             return _unanswered(claimed, SECRET_UNREADABLE, since_ms=begun), False
         except NotAnswered as failure:
             return _unanswered(claimed, failure.reason, since_ms=begun), False
-        return _answered(claimed, answer, since_ms=begun), answer.status == 410
+        except Transient:
+            raise
+        except Exception:
+            log.exception("webhooks.bug", event_id=claimed.event_id)
+            return _unanswered(claimed, BUG, since_ms=begun), False
+
+    def _tried(self, claimed: Claimed, *, since_ms: int) -> tuple[Heard, bool]:
+        if claimed.url is None:
+            return Heard(error=states.ENDPOINT_DISABLED), False
+        if claimed.tries > states.ATTEMPTS_MAX:
+            # Nobody lived to say how those before went: this event must not hold up the others for ever.
+            return Heard(error=events.LOST), False
+        body = self._database.read(webhook_payloads.body, claimed, address=self._address)
+        if body is None:
+            return Heard(error=states.NOTHING_TO_TELL), False
+        secrets = webhook_secrets.good(
+            self._database, owner_id=claimed.owner_id, user_id=claimed.user_id, keyring=self._keyring
+        )
+        signed = signing.headers(secrets, event_id=claimed.event_id, timestamp=since_ms // clock.SECOND_MS, body=body)
+        answer = self._poster.post(claimed.url, body=body, headers=signed)
+        return _answered(claimed, answer, since_ms=since_ms), answer.status == 410
 
 
 def settle(session: Session, claimed: Claimed, *, heard: Heard, gone: bool, notice_id: str, now_ms: int) -> Told:
     """Write how an attempt went; an endpoint that is gone, or only fails, is turned off, and its user told."""
     mine = events.settle(session, claimed, heard, now_ms=now_ms)
     outcome = "delivered" if heard.error is None else "failed" if heard.wait_ms is None else "later"
-    if not mine or claimed.endpoint_id is None or claimed.url is None or heard.error == SECRET_UNREADABLE:
+    if not mine or claimed.endpoint_id is None or claimed.url is None or heard.error in OURS:
         return Told(outcome=outcome)
     if heard.error is None:
         endpoints.succeeded(session, webhook_id=claimed.endpoint_id)
