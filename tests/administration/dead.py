@@ -11,6 +11,7 @@ from atelier.contracts import oplog
 from atelier.generation import doctor
 from atelier.jobs.models import DEAD_LETTERS, JOBS
 from atelier.kernel.clock import now_ms
+from atelier.webhooks.events import NewJobWebhook
 from tests.administration.conftest import Json, Office
 from tests.catalog import market
 from tests.catalog.market import Made
@@ -42,6 +43,13 @@ class Ward:
         job_id = self.shop.submit(person.id, PRICE)
         self.shop.settle(self.shop.failure(self.shop.claim_one(job_id), error_code=error_code))
         return job_id
+
+    def followed(self, person: Person, url: str) -> str:
+        """The id of a job of theirs that failed, and that had a webhook of its own."""
+        one = self.shop.submission(person.id, PRICE)
+        self.shop.submit_all([replace(one, webhook=NewJobWebhook(job_id=one.job_id, user_id=person.id, url=url))])
+        self.shop.settle(self.shop.failure(self.shop.claim_one(one.job_id), error_code="PROVIDER_UNAVAILABLE"))
+        return one.job_id
 
     def canceled(self, person: Person) -> str:
         """The id of a job of theirs that they have canceled."""

@@ -8,6 +8,7 @@ from atelier.catalog.models import AGENTS
 from atelier.catalog.models import VERSIONS as AGENT_VERSIONS
 from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel.ids import new_id
+from atelier.webhooks import events as webhooks
 from tests.administration.conftest import Json, Office
 from tests.administration.dead import PRICE, WHY, Ward
 from tests.live.harness import Person, healthy, socket
@@ -144,6 +145,20 @@ async def test_a_failed_job_is_done_once_more_for_its_user(ward: Ward, someone: 
     (one,) = ward.logged("ADMIN_JOB_REPLAY")
     assert one["details"] == {"newJobId": answer["newJobId"], "userId": someone.id, "held": PRICE, **WHY}
     assert ward.shop.complete(ward.shop.claim_one(answer["newJobId"]))
+    ward.assert_sound()
+
+
+async def test_who_wanted_to_hear_of_a_job_hears_of_its_replay(ward: Ward, someone: Person) -> None:
+    url = "https://consumer.example.com/hook"
+    _, one = await ward.replay(ward.followed(someone, url))
+    other_id = ward.followed(someone, url)
+    _, many = await ward.replay_many()
+    (other,) = many["jobs"]
+    assert other["jobId"] == other_id
+    for new_id_ in (one["newJobId"], other["newJobId"]):
+        followed = ward.shop.db.read(webhooks.of_job, job_id=new_id_)
+        assert followed is not None
+        assert (followed.url, followed.user_id, followed.events) == (url, someone.id, ())
     ward.assert_sound()
 
 

@@ -70,11 +70,12 @@ def test_a_group_of_jobs_that_nobody_follows_costs_one_select(desk: Desk) -> Non
     assert noted(desk.db, lambda session: events.record(session, [], owners=JOBS, now_ms=now_ms())) == []
 
 
-def test_a_group_of_jobs_that_is_followed_costs_two_inserts_more(desk: Desk) -> None:
+def test_a_group_of_jobs_that_is_followed_has_what_waits_counted_once_and_costs_two_inserts(desk: Desk) -> None:
     desk.webhook("https://example.com/")
     ended = [Ended(desk.job(url="https://example.org/"), "completed", new_id()) for _ in range(40)]
     asked = noted(desk.db, lambda session: events.record(session, ended, owners=JOBS, now_ms=now_ms()))
-    assert [statement.split()[0] for statement, _ in asked] == ["SELECT", "INSERT", "INSERT"]
+    assert [statement.split()[0] for statement, _ in asked] == ["SELECT", "SELECT", "INSERT", "INSERT"]
+    assert ["FROM webhook_events" in statement for statement, _ in asked[:2]] == [False, True]
     assert len(desk.events()) == 80
 
 

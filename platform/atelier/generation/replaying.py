@@ -10,7 +10,7 @@ meanwhile, nothing is committed and everything runs again.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -31,6 +31,7 @@ from atelier.jobs.overview import Seen
 from atelier.kernel import faults
 from atelier.kernel.database import Again
 from atelier.kernel.errors import Refusal
+from atelier.webhooks import events as webhooks
 from atelier.workshop import saves
 
 ACCEPTED = 202
@@ -222,6 +223,7 @@ class _Desk:
         self._session, self._rules, self._now_ms = session, rules, now_ms
         self._asked = overview.asked(session, job_ids=[one.id for one in jobs]) if jobs else {}
         self._agents = catalog.runnable_many(session, agent_ids={one.agent_id for one in jobs}) if jobs else {}
+        self._webhooks = webhooks.of_jobs(session, job_ids=[one.id for one in jobs]) if jobs else {}
         self._people: dict[str, IdentityRow | None] = {}
 
     def submission(self, job: Seen, ids: Ids) -> Submission:
@@ -232,6 +234,7 @@ class _Desk:
         price = runtime.price(agent, input_data=asked.input, config=config).credits
         if price > job.held:
             raise PriceRisen(price=price, agreed=job.held)
+        followed = self._webhooks.get(job.id)
         save = saves.of_job(self._session, job_id=job.id) if job.project_id else None
         return Submission(
             job_id=ids.job_id,
@@ -252,6 +255,7 @@ class _Desk:
             retry_of=job.id,
             on_behalf=True,
             save_version=save is not None,
+            webhook=replace(followed, job_id=ids.job_id) if followed else None,
         )
 
     def _spender(self, user_id: str) -> IdentityRow:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
-    literal,
     null,
     select,
     union_all,
@@ -78,11 +77,18 @@ def follow(session: Session, new: Iterable[NewJobWebhook], *, now_ms: int) -> No
 
 def of_job(session: Session, *, job_id: str) -> NewJobWebhook | None:
     """Who wants to hear of a job."""
-    columns = JOB_WEBHOOKS.c
-    row = session.connection().execute(select(JOB_WEBHOOKS).where(columns.job_id == job_id)).one_or_none()
-    if row is None:
-        return None
-    return NewJobWebhook(job_id=job_id, user_id=row.user_id, url=row.url, events=endpoints.split(row.events))
+    return of_jobs(session, job_ids=[job_id]).get(job_id)
+
+
+def of_jobs(session: Session, *, job_ids: Sequence[str]) -> dict[str, NewJobWebhook]:
+    """Who wants to hear of each of these jobs."""
+    rows = session.connection().execute(select(JOB_WEBHOOKS).where(JOB_WEBHOOKS.c.job_id.in_(job_ids)))
+    return {
+        row.job_id: NewJobWebhook(
+            job_id=row.job_id, user_id=row.user_id, url=row.url, events=endpoints.split(row.events)
+        )
+        for row in rows
+    }
 
 
 def record(session: Session, ended: Sequence[Ended], *, owners: Table, now_ms: int) -> int:
@@ -93,12 +99,10 @@ def record(session: Session, ended: Sequence[Ended], *, owners: Table, now_ms: i
     if not ended:
         return 0
     by_job = {one.job_id: one for one in ended}
-    rows: list[dict[str, Any]] = []
-    for listener in session.connection().execute(_listeners(owners), {"job_ids": list(by_job)}):
-        one = by_job[listener.job_id]
-        kind = f"job.{one.state}"
-        if not listener.events or kind in endpoints.split(listener.events):
-            rows.append(_row(one, listener, kind, now_ms=now_ms))
+    found = session.connection().execute(_listeners(owners), {"job_ids": list(by_job)}).all()
+    listening = [one for one in found if not one.events or _kind(by_job[one.job_id]) in endpoints.split(one.events)]
+    full = _full(session, sorted({one.endpoint_id for one in listening if one.endpoint_id}))
+    rows = [_row(by_job[one.job_id], one, crowded=one.endpoint_id in full, now_ms=now_ms) for one in listening]
     if rows:
         session.connection().execute(insert(EVENTS), rows)
         tell(session, [row["target_id"] for row in rows if row["state"] == states.WAITING], now_ms=now_ms)
@@ -109,41 +113,50 @@ def record(session: Session, ended: Sequence[Ended], *, owners: Table, now_ms: i
 def _listeners(owners: Table) -> Executable:
     """Who hears of the jobs `job_ids`; made once, because every settlement asks it."""
     job_ids: BindParameter[Any] = bindparam("job_ids", expanding=True)
-    waiting = (
-        select(func.count())
-        .where(E.target_id == ENDPOINTS.c.id, E.state == states.WAITING, E.in_order == 1)
-        .correlate(ENDPOINTS)
-        .scalar_subquery()
-    )
     everything = (
         select(
             owners.c.id.label("job_id"),
             owners.c.user_id,
             ENDPOINTS.c.id.label("endpoint_id"),
             ENDPOINTS.c.events,
-            waiting.label("waiting"),
             db_now_ms().label("now_ms"),
         )
         .join_from(owners, ENDPOINTS, ENDPOINTS.c.user_id == owners.c.user_id)
         .where(owners.c.id.in_(job_ids), ENDPOINTS.c.enabled == 1)
     )
     hooks = JOB_WEBHOOKS.c
-    single = select(
-        hooks.job_id, hooks.user_id, null().label("endpoint_id"), hooks.events, literal(0), db_now_ms()
-    ).where(hooks.job_id.in_(job_ids))
+    single = select(hooks.job_id, hooks.user_id, null().label("endpoint_id"), hooks.events, db_now_ms()).where(
+        hooks.job_id.in_(job_ids)
+    )
     return union_all(everything, single)
 
 
-def _row(one: Ended, listener: Row[Any], kind: str, *, now_ms: int) -> dict[str, Any]:
+def _full(session: Session, endpoint_ids: Sequence[str]) -> frozenset[str]:
+    """For which of these endpoints as many events wait as may; counted once each, however many jobs end."""
+    if not endpoint_ids:
+        return frozenset()
+    crowds = (
+        select(E.target_id)
+        .where(E.target_id.in_(endpoint_ids), E.state == states.WAITING, E.in_order == 1)
+        .group_by(E.target_id)
+        .having(func.count() >= states.WAITING_MAX)
+    )
+    return frozenset(session.connection().execute(crowds).scalars())
+
+
+def _kind(one: Ended) -> str:
+    return f"job.{one.state}"
+
+
+def _row(one: Ended, listener: Row[Any], *, crowded: bool, now_ms: int) -> dict[str, Any]:
     target_id = listener.endpoint_id or one.job_id
-    crowded = listener.waiting >= states.WAITING_MAX
     return {
         "id": _id(one.cause_id, target_id),
         "user_id": listener.user_id,
         "target_id": target_id,
         "endpoint_id": listener.endpoint_id,
         "job_id": one.job_id,
-        "type": kind,
+        "type": _kind(one),
         "state": states.FAILED if crowded else states.WAITING,
         "error": states.TOO_MANY_WAITING if crowded else None,
         "due_ms": None if crowded else listener.now_ms,
