@@ -1,6 +1,9 @@
 """One POST to where a user says: to exactly the address that was judged, once, within bounds, and led nowhere else."""
 
+import asyncio
 import ssl
+import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -116,6 +119,20 @@ def test_an_answer_has_a_bound_in_size_and_time(receiver: Receiver) -> None:
 
 def _wait(release: list[bool]) -> None:
     until(lambda: bool(release), what="the other side has given up")
+
+
+def test_a_name_that_is_looked_up_slowly_holds_a_call_up_no_longer_than_its_time() -> None:
+    given_up = threading.Event()
+
+    async def slow(_name: str, _port: int) -> list[str]:
+        await asyncio.get_running_loop().run_in_executor(None, given_up.wait, 10)
+        return []
+
+    begun = time.monotonic()
+    assert refused(Poster(find=slow, seconds=0.1), "https://example.com/") == "TIMEOUT"
+    took = time.monotonic() - begun
+    given_up.set()
+    assert took < 8
 
 
 def test_who_is_not_there_is_told_apart(receiver: Receiver) -> None:

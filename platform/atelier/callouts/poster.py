@@ -12,11 +12,13 @@ import functools
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import httpx
+from typing_extensions import override
 
 from atelier.callouts import targets
 from atelier.callouts.targets import BadTarget
@@ -47,6 +49,15 @@ class Answer:
     retry_after: float | None = None
 
 
+class _Names(ThreadPoolExecutor):
+    """Looks up names. The system's resolver can't be stopped and may take a minute: a call that is over leaves it."""
+
+    @override
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End without waiting."""
+        super().shutdown(wait=False, cancel_futures=True)
+
+
 async def look_up(name: str, port: int) -> list[str]:
     """The addresses of a name as this machine sees it, the best first. Raises OSError when there are none."""
     found = await asyncio.get_running_loop().getaddrinfo(name, port, type=socket.SOCK_STREAM)
@@ -74,6 +85,7 @@ class Poster:
             raise NotAnswered("TIMEOUT") from None
 
     async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> Answer:
+        asyncio.get_running_loop().set_default_executor(_Names(max_workers=1, thread_name_prefix="names"))
         until = asyncio.get_running_loop().time() + self.seconds
         async with asyncio.timeout_at(until):
             addresses = await self._addresses(url)
