@@ -9,6 +9,8 @@ from jsonschema_rs import Draft202012Validator
 from sqlalchemy import select, text
 
 from atelier.catalog.seed_content import ECHO
+from atelier.jobs import states
+from atelier.jobs.models import JOBS
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from atelier.onboarding import operator
@@ -175,10 +177,10 @@ async def test_the_log_shows_what_was_sent_and_how_it_went(
         assert (status, problem["code"]) == (409, "WEBHOOK_DISABLED")
 
 
-async def test_a_job_may_bring_its_own_webhook_and_its_retry_has_it_too(town: Town) -> None:
+async def test_a_job_may_bring_its_own_webhook_and_its_retry_has_it_too_and_is_as_urgent(town: Town) -> None:
     operator.create_user(town.db, email="rich@example.com", username="rich", password="correct horse battery")
     hook = {"url": URL, "events": ["job.canceled"]}
-    body = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}, "webhook": hook}
+    body = {"agentId": ECHO.id, "inputData": {"prompt": "回声"}, "webhook": hook, "priority": "high"}
     town.db.transact(
         lambda session: session.execute(text("UPDATE accounts SET credits_posted = 100 WHERE kind = 'user'"))
     )
@@ -187,6 +189,8 @@ async def test_a_job_may_bring_its_own_webhook_and_its_retry_has_it_too(town: To
     assert (await town.ask("POST", f"/api/jobs/{job['jobId']}/cancel"))[0] == 200
     status, again = await town.ask("POST", f"/api/jobs/{job['jobId']}/retry")
     assert status == 202, again
+    ahead = select(JOBS.c.created_ms - JOBS.c.rank_ms).where(JOBS.c.id.in_((job["jobId"], again["jobId"])))
+    assert town.db.read(lambda session: session.scalars(ahead).all()) == [states.HEAD_STARTS_MS["high"]] * 2
     rows = town.db.read(lambda session: session.execute(select(JOB_WEBHOOKS)).mappings().all())
     assert {row["job_id"]: (row["url"], row["events"]) for row in rows} == dict.fromkeys(
         (job["jobId"], again["jobId"]), (URL, "job.canceled")

@@ -63,7 +63,7 @@ async def wanted(call: Call, body: Wanted) -> Submission:
 
 
 async def retry(call: Call) -> Reply:
-    """Submit a failed or canceled job again, as a new job with a new hold, for the same project and webhook."""
+    """Submit a failed or canceled job again, as a new job with a new hold; its project, webhook and priority stay."""
     user = spender(call)
     if earlier := await _earlier(call):
         return await _accepted(call, earlier)
@@ -83,7 +83,7 @@ async def retry(call: Call) -> Reply:
     followed = await call.services.db.read(webhooks.of_job, job_id=call.path["jobId"])
     webhook = replace(followed, job_id=submission.job_id) if followed else None
     into = replace(submission, project_id=job.project_id, save_version=save is not None, webhook=webhook)
-    into = replace(into, keyed=call.keyed)
+    into = replace(into, keyed=call.keyed, priority=job.priority)
     return await _accepted(call, await call.request.app[SUBMISSIONS].intake.submit(into))
 
 

@@ -1,7 +1,7 @@
 """The end of a job: final state, what is taken of the hold, the attempt's outcome; in one transaction or not at all.
 
 Settlements that come together are written together. Rows are locked in one order everywhere: jobs by id, then projects
-by id, then API keys by id, then accounts by id, then lanes.
+by id, then API keys by id, then accounts by id, then controls, which settlements only share, then lanes.
 """
 
 from collections.abc import Sequence

@@ -194,6 +194,13 @@ class Stored:
     finished_ms: int | None
     provider: str
     parent_id: str | None
+    rank_ms: int
+
+    @property
+    def priority(self) -> str:
+        """Which head start it was given."""
+        ahead_ms = self.created_ms - self.rank_ms
+        return next((name for name, ms in states.HEAD_STARTS_MS.items() if ms == ahead_ms), "normal")
 
     @property
     def run_ms(self) -> int:
@@ -222,6 +229,7 @@ _STORED = (
     J.finished_ms,
     J.provider,
     J.parent_id,
+    J.rank_ms,
 )
 _STORED_NAMES = tuple(column.name for column in _STORED)
 
