@@ -116,9 +116,10 @@ class Faraway:
         """The attempts at a job, the first first."""
         return self.shop.db.read(_attempts, job_id=job_id)
 
-    def too_late(self, job_id: str) -> None:
-        """Let the deadline of a parked job have passed, a while ago for the sweeper too."""
-        past = update(JOBS).values(deadline_ms=1, sweep_ms=1, poll_ms=1).where(JOBS.c.id == job_id)
+    def too_late(self, job_id: str, *, parked: bool = True) -> None:
+        """Let the deadline of a job have passed, a while ago for the sweeper too."""
+        looks = {"poll_ms": 1} if parked else {}
+        past = update(JOBS).values(deadline_ms=1, sweep_ms=1, **looks).where(JOBS.c.id == job_id)
         self.shop.db.transact(_execute, past)
 
     @property

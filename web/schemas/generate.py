@@ -41,7 +41,13 @@ class Wanted(Body):
     max_credits: int | None = Field(
         None, ge=0, le=CREDITS_MAX, description="refuse the job when it may cost more than this"
     )
-    deadline_seconds: int | None = Field(None, ge=1, le=DEADLINE_SECONDS_MAX)
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        le=DEADLINE_SECONDS_MAX,
+        description="counts from the submission, waits and further attempts included; a job that has not ended by then "
+        "fails with DEADLINE_EXCEEDED and costs nothing",
+    )
 
 
 class GenerateBody(Wanted):

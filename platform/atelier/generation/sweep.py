@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from atelier.generation import taking
 from atelier.generation.settle import Settled, Settlement, settle
+from atelier.jobs import parking, states
 from atelier.jobs import service as jobs
-from atelier.jobs import states
 from atelier.jobs.ending import Ending, end_attempts
 from atelier.jobs.picking import Later
 from atelier.jobs.queries import Overdue
@@ -49,7 +49,16 @@ def republish(session: Session, overdue: Sequence[Overdue], *, now_ms: int, base
 
 
 def take_over(session: Session, one: Overdue, *, transfer_id: str, now_ms: int, republish_ms: int) -> Swept | None:
-    """End an abandoned job, or give it another attempt; None when it was not abandoned after all."""
+    """End an abandoned job, or give it another attempt; None when it was not abandoned after all.
+
+    What a provider may have that finishes later is left to the poller, where there is no other attempt: it stops what
+    is to end there, too, and takes on what has only lost its worker.
+    """
+    ending = one.cancel_requested or one.past_deadline
+    if (ending or one.attempts >= one.attempts_max) and parking.park_abandoned(
+        session, job_id=one.id, fence=one.fence, ending=ending
+    ):
+        return None
     if one.cancel_requested:
         return _end(session, one, states.CANCELED, None, transfer_id=transfer_id, now_ms=now_ms)
     if one.past_deadline:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select, update
+from sqlalchemy import ColumnElement, case, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from atelier.jobs import states
+from atelier.jobs import states, upstream
 from atelier.jobs.models import ATTEMPTS, JOBS
 from atelier.jobs.service import Claimed
 from atelier.kernel.clock import db_now_ms
@@ -35,6 +35,23 @@ def park(session: Session, *, job_id: str, fence: int, wait_ms: int) -> bool:
         update(JOBS)
         .where(J.id == job_id, J.fence == fence, J.state == states.RUNNING)
         .values(lease_ms=None, owner=None, poll_ms=look, sweep_ms=J.deadline_ms + states.LOOK_GRACE_MS),
+    )
+    return parked == 1
+
+
+def park_abandoned(session: Session, *, job_id: str, fence: int, ending: bool) -> bool:
+    """Park a job whose worker was lost after it had called a provider that finishes later; False for any other job.
+
+    It is looked at now. One that is `ending` is the sweeper's again if nobody does so soon.
+    """
+    now = db_now_ms()
+    called = exists().where(A.job_id == job_id, A.fence == fence, A.submit_state.in_(upstream.OPEN))
+    sweep = now if ending else J.deadline_ms
+    parked = matched(
+        session,
+        update(JOBS)
+        .where(J.id == job_id, J.fence == fence, J.state == states.RUNNING, J.lease_ms < now, called)
+        .values(lease_ms=None, owner=None, poll_ms=now, sweep_ms=sweep + states.LOOK_GRACE_MS),
     )
     return parked == 1
 
