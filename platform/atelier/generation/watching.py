@@ -65,6 +65,7 @@ class Watch:
         self._rhythm = Rhythm(self._provider.pace)
         self._known: dict[str, _Known] = {}
         self._ending: set[str] = set()
+        self._lasting: set[str] = set()
         self._extend_at = 0.0
         self._failures = 0
         self._away_until = 0.0
@@ -150,6 +151,9 @@ class Watch:
         if len(self._ending) >= ENDING_MAX:
             return  # It comes again with its next look.
         self._ending.add(one.id)
+        if end not in (self._finisher.resolve, self._finisher.missing):
+            # These two have the job looked at again as soon as they know more, which must not be put off.
+            self._lasting.add(one.id)
         self._threads.submit(self._end, one, end, *more)
 
     def _end(self, one: Due, end: Callable[..., None], *more: object) -> None:
@@ -161,15 +165,16 @@ class Watch:
             log.exception("later.bug", job_id=one.id)
         finally:
             self._ending.discard(one.id)
+            self._lasting.discard(one.id)
 
     def _postpone(self, job_ids: Sequence[str], *, wait_ms: int) -> None:
         self._database.transact(parking.postpone, job_ids=job_ids, wait_ms=wait_ms)
 
     def _extend(self) -> None:
         """Have nobody look at what is being ended here."""
-        if self._ending and time.monotonic() >= self._extend_at:
+        if self._lasting and time.monotonic() >= self._extend_at:
             self._extend_at = time.monotonic() + self._lease_ms / SECOND_MS / 3
-            self._postpone(list(self._ending), wait_ms=self._lease_ms)
+            self._postpone(list(self._lasting), wait_ms=self._lease_ms)
 
     def _until_next(self) -> float | None:
         """How long to wait; None when nothing is parked. What is due is left alone while the provider is away."""
