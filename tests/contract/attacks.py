@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import jsonschema_rs
@@ -165,8 +166,14 @@ def _sizes(endpoint: Endpoint, request: Asked) -> Iterator[Asked]:
     told = {"Content-Type": endpoint.accepts if endpoint.accepts in SIGNED else JSON}
     yield request.spoil("huge", body=much, headers=told, refused=TOO_LARGE)
     yield request.spoil("huge, in pieces of unknown number", body=much, headers=told, refused=TOO_LARGE, chunked=True)
-    bomb = gzip.compress(b'{"a":"' + b" " * 10_000_000)
-    yield request.spoil("a bomb", body=bomb, headers={**told, "Content-Encoding": "gzip"}, refused=TOO_LARGE)
+    headers = {**told, "Content-Encoding": "gzip"}
+    yield request.spoil("a bomb", body=_bomb(b'{"a":"', 10_000_000), headers=headers, refused=TOO_LARGE)
+
+
+@cache
+def _bomb(beginning: bytes, size: int) -> bytes:
+    """A few bytes that are many."""
+    return gzip.compress(beginning + b" " * size, compresslevel=1)
 
 
 def _parts(endpoint: Endpoint) -> list[tuple[str, bytes, str]]:
@@ -202,8 +209,9 @@ def _on_form(endpoint: Endpoint, request: Asked) -> Iterator[Asked]:
         yield request.spoil(f"{name} smuggled in", body=_form([*parts, (name, b"1", "")]))
     for media_type in {JSON, *WRONG_MEDIA_TYPES} - {FORM["Content-Type"]}:
         yield request.spoil(f"as {media_type!r}", headers={"Content-Type": media_type}, refused=WRONG_MEDIA)
-    bomb = gzip.compress(_form([*parts[:-1], ("file", b" " * BOMB_BYTES, "a.png")]), compresslevel=1)
-    yield request.spoil("a bomb", body=bomb, headers={**FORM, "Content-Encoding": "gzip"}, refused=TOO_LARGE)
+    beginning, _, _ = _form([*parts[:-1], ("file", b"", "a.png")]).rpartition(b"\r\n--x--")
+    headers = {**FORM, "Content-Encoding": "gzip"}
+    yield request.spoil("a bomb", body=_bomb(beginning, BOMB_BYTES), headers=headers, refused=TOO_LARGE)
 
 
 def _fields(endpoint: Endpoint, request: Asked) -> Iterator[Asked]:

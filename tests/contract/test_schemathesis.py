@@ -6,6 +6,7 @@ stands `what_the_document_allows_is_understood`, which reads the answer: such a 
 asks, and never for how it is written.
 """
 
+import itertools
 import json
 import re
 import subprocess
@@ -19,7 +20,8 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis import BaseSchema, Case, CheckContext, Config, Response
+from schemathesis import BaseSchema, Case, CheckContext, Config, HookContext, Response
+from schemathesis.generation.hypothesis import builder
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -32,7 +34,7 @@ from tests.contract import belongings, links
 from tests.contract.conftest import Place
 from tests.stack import KEYRING, Stack
 from web import openapi, openapi_headers, outputs, routes
-from web.routing import Auth
+from web.routing import Auth, Endpoint
 
 Json = dict[str, Any]
 Sent = Case[Any]
@@ -42,6 +44,8 @@ PASSWORD = "nothing that a document shows"
 AMOUNT = 1_000_000
 DOCUMENT = openapi.build(routes.ENDPOINTS, tags=routes.TAGS, server="")
 # Rules that JSON Schema can't say: the field and the code of the detail that names it.
+MOMENTS = ("from", "to", "timestamp", "expiresAt")
+PARTS_OF_URLS = ("_scheme", "_userinfo", "_port", "_host")
 PRICES = ("basePrice", "creditsPerUse")
 TEXTS = ("name", "description", "capabilities", "tags", "reason", "note", "nameZh", "nameEn")
 BEYOND_THE_DOCUMENT = {
@@ -69,7 +73,11 @@ BEYOND_THE_DOCUMENT = {
     ("categoryId", "category_unknown"): "categories come and go",
     ("tags", "string_too_long"): "measured as it is compared: some characters stand for several",
     ("creditsPerUse", "pricing_is_metered"): "a metered price has a maximum of its own",
-    **{(moment, "datetime_parsing"): "years are those from 1000 to 9998" for moment in ("from", "to", "timestamp")},
+    **{
+        (moment, "datetime_parsing"): "years are those from 1000 to 9998"
+        for moment in ("from", "to", "timestamp", "expiresAt")
+    },
+    **{("url", f"url{what}"): "an https address out in the world" for what in ("", *PARTS_OF_URLS)},
     **{(price, f"price_{what}"): "each price type has its own" for price in PRICES for what in ("required", "unused")},
     **{(text, "string_too_short"): "blanks around it are dropped before it is measured" for text in TEXTS},
 }
@@ -88,7 +96,7 @@ WORDS_OF_GATEWAYS = {
 }
 
 
-def _schema(document: Json, *, coverage: bool) -> BaseSchema:
+def _schema(*, coverage: bool) -> BaseSchema:
     """The document, to be tested with its examples, at random, and with `coverage` at every limit that it names."""
     chosen = {
         "phases": {"coverage": {"enabled": coverage}},
@@ -96,26 +104,13 @@ def _schema(document: Json, *, coverage: bool) -> BaseSchema:
         # Whose token is sent is the caller's business.
         "generation": {"with-security-parameters": False},
     }
-    return schemathesis.openapi.from_dict(document, config=Config.from_dict(chosen))
+    return schemathesis.openapi.from_dict(DOCUMENT, config=Config.from_dict(chosen))
 
 
 @schemathesis.deserializer("text/plain")
 def _words(_context: Any, response: Response) -> str:
     """Plain text is judged by its schema too: gateways are answered with one word, and it has to be the right one."""
     return response.text
-
-
-quick, thorough = _schema(DOCUMENT, coverage=False), _schema(DOCUMENT, coverage=True)
-
-
-def on_operations(schema: BaseSchema, *auths: Auth) -> Callable[[Test], Test]:
-    """Make a test of each, or of those that are open to these."""
-    untyped: Any = schema
-    if auths:
-        labels = [f"{one.method} {one.path}" for one in routes.ENDPOINTS if one.auth in auths]
-        untyped = untyped.include(name=labels)
-    decorator: Callable[[Test], Test] = untyped.parametrize()
-    return decorator
 
 
 def bounded(examples: int, **more: Any) -> settings:
@@ -299,26 +294,61 @@ def examine(case: Sent, caller: Caller) -> None:
     )
 
 
-@on_operations(thorough)
-@bounded(4, derandomize=True)
-def test_the_document_is_the_truth_for_a_user(case: Sent, callers: dict[str, Caller]) -> None:
-    examine(case, callers["user"])
+# One in so many of the cases at the limits of an operation is sent by default, and all by `make proof`.
+ONE_IN = 8
+SCHEMA, WHOLE = _schema(coverage=False), _schema(coverage=True)
+# Not the same for all: each operation begins somewhere else.
+NUMBERS = {f"{one.method} {one.path}": itertools.count(zlib.crc32(one.path.encode())) for one in routes.ENDPOINTS}
 
 
-@on_operations(quick, "admin")
-@bounded(4, derandomize=True)
-def test_the_document_is_the_truth_for_an_administrator(case: Sent, callers: dict[str, Caller]) -> None:
-    examine(case, callers["admin"])
+def on_operations(*auths: Auth) -> pytest.MarkDecorator:
+    """Each, or those that are open to these."""
+    chosen = [one for one in routes.ENDPOINTS if not auths or one.auth in auths]
+    return pytest.mark.parametrize("endpoint", chosen, ids=[f"{one.method} {one.path}" for one in chosen])
 
 
-@on_operations(quick, "public", "optional")
-@bounded(4, derandomize=True)
-def test_the_document_is_the_truth_for_nobody_in_particular(case: Sent, callers: dict[str, Caller]) -> None:
-    examine(case, callers["anonymous"])
+def one_in_some(_context: HookContext, case: Sent) -> bool:
+    """Whether it is sent by default."""
+    assert case.meta is not None
+    return case.meta.phase.name != "coverage" or next(NUMBERS[case.operation.label]) % ONE_IN == 0
+
+
+def try_out(endpoint: Endpoint, caller: Caller, *, limits: bool = False) -> None:
+    """Test an operation with its examples and at random; at `limits`, too.
+
+    What is sent is thought of here: when tests are collected, each process that collects would do it for all.
+    """
+
+    @SCHEMA.hooks.apply(one_in_some, name="filter_case")
+    @bounded(4, derandomize=True)
+    def examined(case: Sent) -> None:
+        examine(case, caller)
+
+    # Partly typed.
+    typed: Any = builder
+    mode = builder.HypothesisTestMode
+    modes = [mode.EXAMPLES, mode.FUZZING, *([mode.COVERAGE] if limits else [])]
+    config = builder.HypothesisTestConfig(project=SCHEMA.config, modes=modes)
+    typed.create_test(operation=SCHEMA[endpoint.path][endpoint.method], test_func=examined, config=config)()
+
+
+@on_operations()
+def test_the_document_is_the_truth_for_a_user(endpoint: Endpoint, callers: dict[str, Caller]) -> None:
+    try_out(endpoint, callers["user"], limits=True)
+
+
+@on_operations("admin")
+def test_the_document_is_the_truth_for_an_administrator(endpoint: Endpoint, callers: dict[str, Caller]) -> None:
+    try_out(endpoint, callers["admin"])
+
+
+@on_operations("public", "optional")
+def test_the_document_is_the_truth_for_nobody_in_particular(endpoint: Endpoint, callers: dict[str, Caller]) -> None:
+    try_out(endpoint, callers["anonymous"])
 
 
 @pytest.mark.proof
-@on_operations(thorough)
+@WHOLE.parametrize()
 @bounded(150)
 def test_the_document_is_the_truth_for_long(case: Sent, caller: Caller) -> None:
     examine(case, caller)

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import sqlite3
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,12 +13,14 @@ import httpx
 import jwt
 from pydantic_core import to_json
 from sqlalchemy import MetaData, select
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from atelier.accounts import sessions
 from atelier.accounts.models import User
 from atelier.catalog.seed_content import ECHO
 from atelier.kernel import clock, tokens
+from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.onboarding import operator
 from atelier.orders.seeding import OFFERED
@@ -51,6 +54,30 @@ SHARED = {
 }
 
 
+class Tables:
+    """All tables of a database, known to the code or not. SQLite is read again only if somebody has committed since."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._schema = database.read(_reflected)
+        self._commits: object = None
+        self._found: dict[str, str] = {}
+        address = make_url(database.url)
+        self._watch = sqlite3.connect(address.database or "") if address.get_backend_name() == "sqlite" else None
+
+    def fingerprint(self) -> dict[str, str]:
+        """What each holds."""
+        commits = self._watch.execute("PRAGMA data_version").fetchone() if self._watch else object()
+        if commits != self._commits:
+            self._commits, self._found = commits, self._database.read(_fingerprint, schema=self._schema)
+        return self._found
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._watch:
+            self._watch.close()
+
+
 @dataclass(frozen=True)
 class World:
     """A web process alone, so that nothing changes by itself; an attacker and a victim, both with a waiting job.
@@ -61,7 +88,7 @@ class World:
     """
 
     stack: Stack
-    schema: MetaData
+    tables: Tables
     attacker: str
     victim: str
     disabled: str
@@ -113,7 +140,7 @@ class World:
 
     def fingerprint(self) -> dict[str, str]:
         """What every table holds."""
-        return self.stack.database.read(_fingerprint, schema=self.schema)
+        return self.tables.fingerprint()
 
 
 def _pieces(body: bytes) -> Iterator[bytes]:
@@ -151,8 +178,8 @@ def world(place: Place) -> Generator[World]:
     stack.database.transact(
         sessions.set_status, user_id=disabled, active=False, revocation_id=new_id(), now_ms=clock.now_ms()
     )
-    schema = stack.database.read(_reflected)
-    empty = World(stack, schema, attacker, victim, disabled, admin, subject, SHARED, {})
+    tables = Tables(stack.database)
+    empty = World(stack, tables, attacker, victim, disabled, admin, subject, SHARED, {})
     wishes = [belongings.wishes(stack, empty.signed_in(one)) for one in (attacker, victim)]
     things = [belongings.things(stack, one) for one in (attacker, victim)]
     orders = [belongings.order(stack, one) for one in (attacker, victim)]
@@ -191,6 +218,7 @@ def world(place: Place) -> Generator[World]:
             **belongings.webhook(stack, victim),
         },
     )
+    tables.close()
     stack.close()
 
 
