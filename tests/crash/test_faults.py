@@ -68,6 +68,7 @@ def test_message_lost_between_the_broker_and_the_worker(stack: Stack, broker: Va
     assert_whole(stack, jobs=5)
 
 
+@pytest.mark.proof
 def test_broker_wiped_in_mid_flight(stack: Stack, broker: ValkeyServer) -> None:
     headers = signed_in(stack)
     submit(stack, headers, 30, delay_ms=200)
@@ -151,6 +152,7 @@ def test_fifty_submissions_for_twenty_prices(stack: Stack) -> None:
     assert not stack.diagnosis()
 
 
+@pytest.mark.proof
 def test_one_key_fifty_times_is_one_job(stack: Stack) -> None:
     headers = signed_in(stack)
     answers = together(50, lambda: stack.echo(headers, key="the same"))

@@ -31,7 +31,7 @@ def _overdue(session: Session) -> None:
     session.execute(update(FILES).values(due_ms=0))
 
 
-@pytest.mark.parametrize("point", ["files.after_claim", "files.after_keep"])
+@pytest.mark.parametrize("point", [pytest.param("files.after_claim", marks=pytest.mark.proof), "files.after_keep"])
 def test_an_upload_outlives_the_worker_that_looks_at_it(stack: Stack, point: str) -> None:
     headers = stack.user("mei")
 

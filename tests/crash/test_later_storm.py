@@ -145,11 +145,17 @@ def doomed_stack(database_url: str, redis_url: str, tmp_path: Path, fake: FakeKl
 
 @pytest.mark.timeout(300)
 def test_a_poller_killed_anywhere_loses_nothing(doomed_stack: Stack, fake: FakeKling) -> None:
-    survive(doomed_stack, fake, role="generation", points=POLLER[:3])
+    survive(doomed_stack, fake, role="generation", points=POLLER[1:2])
 
 
 @pytest.mark.timeout(300)
 def test_a_worker_killed_while_it_hands_over_sends_nothing_twice(doomed_stack: Stack, fake: FakeKling) -> None:
+    survive(doomed_stack, fake, role="submitting", points=WORKER[1:2])
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(300)
+def test_a_worker_killed_at_each_point_of_handing_over(doomed_stack: Stack, fake: FakeKling) -> None:
     survive(doomed_stack, fake, role="submitting", points=WORKER)
 
 

@@ -109,6 +109,7 @@ def test_task_killed_while_it_pays_creators(stack: Stack, market: Market) -> Non
     assert_whole(stack)
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(200)
 def test_task_killed_while_it_renews_subscriptions(stack: Stack, market: Market) -> None:
     creator, _ = person(stack)

@@ -36,7 +36,11 @@ def stack(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Stack]:
 
 @pytest.mark.parametrize(
     ("point", "told"),
-    [("webhook.after_claim", 1), ("webhook.after_post", 2), ("settle.before_commit", 1)],
+    [
+        pytest.param("webhook.after_claim", 1, marks=pytest.mark.proof),
+        ("webhook.after_post", 2),
+        pytest.param("settle.before_commit", 1, marks=pytest.mark.proof),
+    ],
 )
 def test_a_killed_worker_loses_no_event(stack: Stack, receiver: Receiver, point: str, told: int) -> None:
     stack.start("generation", fault=f"{point}:kill:1")
