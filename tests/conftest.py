@@ -38,8 +38,9 @@ from tests.servers import MariaServer, Process, ValkeyServer
 # What these try hardly depends on the database, or costs minutes: one of the two will do, but in `make proof`.
 ON_EITHER_DATABASE = frozenset(
     {
-        *("accounts", "administration", "authoring", "crash", "files", "live", "mail", "notifications", "seed_defects"),
-        *("supervisor", "web", "workshop"),
+        *("accounts", "administration", "analytics", "authoring", "contract", "crash", "files", "live", "mail"),
+        *("marketplace", "notifications", "payments", "reconciliation", "seed_defects", "supervisor", "web"),
+        *("webhooks", "workshop"),
     }
 )
 JWT_SECRET = "4f1d0a7c9be24d0f8a63b5e7c2d19480f7a6e5d4c3b2a190"
