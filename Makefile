@@ -5,8 +5,11 @@ SHELL := bash
 .NOTPARALLEL:
 
 PYTHON ?= python3
-PYTEST_WORKERS ?= 2
+# Half as many again as there are processors: many tests wait for servers that they have started.
+PYTEST_WORKERS ?= $(shell echo $$(($$(nproc 2>/dev/null || echo 2) * 3 / 2)))
 BIN := .venv/bin
+# Tests start some hundred processes: each would compile everything again where nothing compiled is kept.
+export PYTHONDONTWRITEBYTECODE :=
 STAMPS := .venv/stamps
 # A Python without ensurepip (a bare Debian) makes an environment without pip; its own pip then installs into it.
 PIP = $(shell test -x $(BIN)/pip && echo $(BIN)/python -m pip || echo $(PYTHON) -m pip --python $(BIN)/python)
@@ -63,7 +66,8 @@ bench: setup-dev servers ## Measure the speed against floors that only do the un
 proof: setup-dev servers ## Run the storms: every crash test, long fuzzing, the million-row tables (this takes a while)
 	$(BIN)/python -m pytest -m "" tests/crash --timeout 3600
 	$(BIN)/python -m pytest -m proof --ignore tests/crash --timeout 3600
-	ATELIER_TEST_EXAMPLES=10 $(BIN)/python -m pytest tests/*/test_machine.py tests/catalog/test_search_property.py tests/reconciliation/test_properties.py --timeout 3600
+	ATELIER_TEST_EXAMPLES=10 $(BIN)/python -m pytest -m "" tests/*/test_*machine.py tests/jobs/test_turns.py \
+	  tests/catalog/test_search_property.py tests/reconciliation/test_properties.py --timeout 3600
 	$(BIN)/python -m benchmarks million
 
 # ------------------------------------------------------------------------------------------------------- internal
