@@ -296,7 +296,7 @@ def examine(case: Sent, caller: Caller) -> None:
 
 # One in so many of the cases at the limits of an operation is sent by default, and all by `make proof`.
 ONE_IN = 8
-SCHEMA, WHOLE = _schema(coverage=False), _schema(coverage=True)
+SCHEMA = _schema(coverage=False)
 # Not the same for all: each operation begins somewhere else.
 NUMBERS = {f"{one.method} {one.path}": itertools.count(zlib.crc32(one.path.encode())) for one in routes.ENDPOINTS}
 
@@ -324,12 +324,11 @@ def try_out(endpoint: Endpoint, caller: Caller, *, limits: bool = False) -> None
     def examined(case: Sent) -> None:
         examine(case, caller)
 
-    # Partly typed.
-    typed: Any = builder
+    untyped: Any = builder
     mode = builder.HypothesisTestMode
     modes = [mode.EXAMPLES, mode.FUZZING, *([mode.COVERAGE] if limits else [])]
     config = builder.HypothesisTestConfig(project=SCHEMA.config, modes=modes)
-    typed.create_test(operation=SCHEMA[endpoint.path][endpoint.method], test_func=examined, config=config)()
+    untyped.create_test(operation=SCHEMA[endpoint.path][endpoint.method], test_func=examined, config=config)()
 
 
 @on_operations()
@@ -347,8 +346,15 @@ def test_the_document_is_the_truth_for_nobody_in_particular(endpoint: Endpoint, 
     try_out(endpoint, callers["anonymous"])
 
 
+def on_whole_document() -> Callable[[Test], Test]:
+    """Make a test of each operation, with all its limits."""
+    untyped: Any = _schema(coverage=True)
+    decorator: Callable[[Test], Test] = untyped.parametrize()
+    return decorator
+
+
 @pytest.mark.proof
-@WHOLE.parametrize()
+@on_whole_document()
 @bounded(150)
 def test_the_document_is_the_truth_for_long(case: Sent, caller: Caller) -> None:
     examine(case, caller)
