@@ -142,6 +142,11 @@ class World:
         """What every table holds."""
         return self.tables.fingerprint()
 
+    def close(self) -> None:
+        """End it."""
+        self.tables.close()
+        self.stack.close()
+
 
 def _pieces(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), 16_384):
@@ -218,8 +223,7 @@ def world(place: Place) -> Generator[World]:
             **belongings.webhook(stack, victim),
         },
     )
-    tables.close()
-    stack.close()
+    empty.close()
 
 
 def _part(said: Mapping[str, Any]) -> str:
