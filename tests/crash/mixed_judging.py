@@ -31,11 +31,26 @@ def running(session: Session) -> Counter[tuple[str, str]]:
 
 
 def jobs(session: Session) -> dict[str, dict[str, Any]]:
-    """All that were submitted, by their ids."""
+    """All that were submitted, by their ids; steps of others were not."""
     columns = JOBS.c
     some = (columns.id, columns.user_id, columns.state, columns.held, columns.used, columns.key_id, columns.retry_of)
-    rows = session.connection().execute(select(*some)).mappings()
+    rows = session.connection().execute(select(*some).where(columns.parent_id.is_(None))).mappings()
     return {row["id"]: dict(row) for row in rows}
+
+
+def steps(session: Session) -> Counter[tuple[str, str]]:
+    """How often each step of each job was made; each has ended, and has cost nothing by itself."""
+    columns = JOBS.c
+    rows = session.connection().execute(
+        select(columns.parent_id, columns.step, columns.state, columns.held, columns.used).where(
+            columns.parent_id.is_not(None)
+        )
+    )
+    made = Counter[tuple[str, str]]()
+    for parent_id, step, state, held, used in rows:
+        assert (state in states.FINISHED, held, used) == (True, 0, 0), (parent_id, step)
+        made[parent_id, step] += 1
+    return made
 
 
 def events(session: Session) -> list[dict[str, Any]]:

@@ -26,8 +26,9 @@ from tests.stack import PASSWORD, Stack
 
 RULE: Final = Rule(unit="thousand_characters", credits=4, minimum=3, maximum=50, quantity="output")
 FILM_PRICE: Final = 5
-POSTER: Final = "poster-maker"
-POSTER_PRICE: Final = next(a.content.credits_per_use or 0 for a in seed_content.AGENTS if a.slug == POSTER)
+POSTER: Final = next(agent for agent in seed_content.AGENTS if agent.shown.slug == "poster-maker")
+STORY: Final = next(agent for agent in seed_content.AGENTS if agent.shown.slug == "story-video")
+BATCH: Final = "/api/jobs/batch"
 PATIENCE_SECONDS: Final = 120.0
 WINDOW: Final = 4
 GENERATE: Final = "/api/workshop/generate"
@@ -36,7 +37,7 @@ PASSING: Final = frozenset({"TOO_MANY_WAITING", "IDEMPOTENCY_IN_PROGRESS", "RATE
 REFUSALS: Final = frozenset(
     {
         *("INSUFFICIENT_CREDITS", "KEY_CREDITS_EXHAUSTED", "PRICE_ABOVE_MAX"),
-        *("JOB_FINISHED", "JOB_NOT_FAILED", "JOB_REPLAYED", "KEY_LIMIT_TOO_LOW"),
+        *("JOB_FINISHED", "JOB_NOT_FAILED", "JOB_REPLAYED", "KEY_LIMIT_TOO_LOW", "JOB_IS_STEP", "BATCH_REFUSED"),
     }
 )
 
@@ -112,9 +113,28 @@ def _film(_: random.Random, agents: Agents) -> Wish:
 
 
 def _poster(dice: random.Random, _: Agents) -> Wish:
-    agent_id = next(agent.id for agent in seed_content.AGENTS if agent.slug == POSTER)
     config = {"width": 256, "height": 256, "seed": dice.randrange(100)}
-    return Wish(body={"agentId": agent_id, "inputData": {"prompt": "雨巷"}, "config": config}, costs=(POSTER_PRICE,))
+    body = {"agentId": POSTER.id, "inputData": {"prompt": "雨巷"}, "config": config}
+    return Wish(body=body, costs=(POSTER.content.credits_per_use or 0,))
+
+
+def _items(answer: Any) -> Mapping[int, str]:
+    return {item["index"]: item["jobId"] for item in answer["items"] if "jobId" in item}
+
+
+def _batch(dice: random.Random, agents: Agents) -> Wish:
+    """Some jobs and one that can't be."""
+    wishes = [dice.choice((_echo, _metered, _film))(dice, agents) for _ in range(3)]
+    items = [{**wish.body, "priority": dice.choice(("low", "high"))} for wish in wishes]
+    costs = tuple(cost for wish in wishes for cost in wish.costs)
+    wrong = {"agentId": agents.film, "inputData": {"prompt": " "}}
+    return Wish(path=BATCH, body={"items": [*items, wrong]}, costs=costs, jobs_of=_items)
+
+
+def _story(_: random.Random, __: Agents) -> Wish:
+    config = {"scenes": 2, "secondsPerScene": 1, "resolution": "640x360", "audio": "none"}
+    body = {"agentId": STORY.id, "inputData": {"prompt": "松鼠的秋天"}, "config": config}
+    return Wish(body=body, costs=(STORY.content.credits_per_use or 0,))
 
 
 MIX: Final[tuple[tuple[int, Callable[[random.Random, Agents], Wish]], ...]] = (
@@ -122,6 +142,8 @@ MIX: Final[tuple[tuple[int, Callable[[random.Random, Agents], Wish]], ...]] = (
     (4, _metered),
     (4, _film),
     (1, _poster),
+    (2, _batch),
+    (1, _story),
 )
 
 
@@ -184,6 +206,7 @@ class Person(Asking):
         self.amount, self.hooks = amount, hooks
         self.costs: dict[str, int] = {}
         self.followed: set[str] = set()
+        self.batches: list[str] = []
         self.key = self._make_key(limit=60)
         self._agents = agents
         if hooks.endpoint:
@@ -191,9 +214,9 @@ class Person(Asking):
 
     def run(self, over: threading.Event) -> None:
         """Go on until it is over."""
-        moves = (self._wishes, self._cancel, self._retry, self._look, self._raise_limit)
+        moves = (self._wishes, self._cancel, self._retry, self._look, self._raise_limit, self._cancel_batch)
         while not over.wait(self.dice.uniform(0.02, 0.25)):
-            (move,) = self.dice.choices(moves, (70, 12, 8, 8, 2))
+            (move,) = self.dice.choices(moves, (70, 12, 8, 8, 2, 2))
             if self.costs or move == self._wishes:
                 move()
 
@@ -217,6 +240,8 @@ class Person(Asking):
             self.costs[job_id] = wish.costs[place]
             if "webhook" in body:
                 self.followed.add(job_id)
+        if answer and "batchId" in answer:
+            self.batches.append(answer["batchId"])
 
     def _extras(self) -> dict[str, Any]:
         extras: dict[str, Any] = {"priority": self.dice.choice(("low", "normal", "high"))}
@@ -231,6 +256,10 @@ class Person(Asking):
 
     def _cancel(self) -> None:
         self.ask("POST", f"/api/jobs/{self._any_job()}/cancel")
+
+    def _cancel_batch(self) -> None:
+        if self.batches:
+            self.ask("POST", f"{BATCH}/{self.dice.choice(self.batches)}/cancel")
 
     def _retry(self) -> None:
         job_id = self._any_job()
@@ -258,7 +287,7 @@ class Administrator(Asking):
     """Pauses, drains, limits, cancels, tests and replays, and lets everything go in the end."""
 
     QUEUES: Final = tuple(queues.GENERATION.values())
-    PROVIDERS: Final = ("echo", "kling", "local-image")
+    PROVIDERS: Final = ("echo", "kling", "local-image", "local-video")
     WHY: Final[Mapping[str, Any]] = {"reason": "演练"}
 
     def __init__(self, stack: Stack, *, seed: int) -> None:

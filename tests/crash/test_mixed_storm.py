@@ -149,13 +149,16 @@ def judge(world: World, people: list[Person]) -> str:
     mixed_judging.assert_told(told, people, (world.moody, world.gone))
     mixed_judging.assert_followed(told, people, found)
     made = mixed_judging.assert_generated_once(world.fake, found)
+    steps = world.stack.database.read(mixed_judging.steps)
+    assert set(steps.values()) <= {1}
+    assert {parent_id for parent_id, _ in steps} <= found.keys()
     assert 0 < world.most <= WINDOW
     events = dict(Counter(one["state"] for one in told))
-    return f"{len(accepted)} accepted, {len(found)} jobs, {made} films, events {events}"
+    return f"{len(accepted)} accepted, {len(found)} jobs, {made} films, {len(steps)} steps, events {events}"
 
 
 @pytest.mark.timeout(int(SECONDS) + 500)
-@pytest.mark.parametrize("seconds", [12.0, pytest.param(SECONDS, marks=pytest.mark.proof, id="long")])
+@pytest.mark.parametrize("seconds", [8.0, pytest.param(SECONDS, marks=pytest.mark.proof, id="long")])
 def test_everything_at_once(world: World, seconds: float) -> None:
     print(f"ATELIER_STORM_SEED={SEED}")  # noqa: T201 - to repeat it
     people, boss = world.people(), Administrator(world.stack, seed=SEED)
