@@ -157,9 +157,9 @@ def judge(world: World, people: list[Person]) -> str:
     return f"{len(accepted)} accepted, {len(found)} jobs, {made} films, {len(steps)} steps, events {events}"
 
 
+@pytest.mark.proof
 @pytest.mark.timeout(int(SECONDS) + 500)
-@pytest.mark.parametrize("seconds", [8.0, pytest.param(SECONDS, marks=pytest.mark.proof, id="long")])
-def test_everything_at_once(world: World, seconds: float) -> None:
+def test_everything_at_once(world: World) -> None:
     print(f"ATELIER_STORM_SEED={SEED}")  # noqa: T201 - to repeat it
     people, boss = world.people(), Administrator(world.stack, seed=SEED)
     world.fake.faults = BAD
@@ -167,7 +167,7 @@ def test_everything_at_once(world: World, seconds: float) -> None:
         watching = threads.submit(world.watch)
         try:
             asking = [threads.submit(run, world.over) for run in (boss.run, *(one.run for one in people))]
-            world.storm(seconds, random.Random(SEED))
+            world.storm(SECONDS, random.Random(SEED))
             world.over.set()
             for one in asking:
                 one.result()
