@@ -38,7 +38,7 @@ from tests.servers import MariaServer, Process, ValkeyServer
 # What these try hardly depends on the database, or costs minutes: one of the two will do, but in `make proof`.
 ON_EITHER_DATABASE = frozenset(
     {
-        *("accounts", "administration", "analytics", "authoring", "contract", "crash", "files", "live", "mail"),
+        *("accounts", "administration", "analytics", "authoring", "crash", "files", "live", "mail"),
         *("marketplace", "notifications", "payments", "reconciliation", "seed_defects", "supervisor", "web"),
         *("webhooks", "workshop"),
     }
