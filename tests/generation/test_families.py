@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from atelier.contracts.messages import ADVANCE, RUN
-from atelier.generation import expiring
+from atelier.generation import composing, expiring
 from atelier.jobs import queries
 from atelier.jobs.errors import JobIsStep
 from atelier.jobs.queries import Filter
@@ -122,6 +122,20 @@ class TestCanceling:
         assert families.shop.job(job_id)["state"] == "canceled"
         assert_free(families, user_id)
 
+    def test_once_it_waits_again_with_steps_at_work(self, families: Families) -> None:
+        user_id = families.shop.user(credits=PRICE)
+        job_id = families.submit(user_id)
+        families.take_first(COMPOSE)
+        # Its worker was not answered that the steps had begun, and gave the job back.
+        begun = families.shop.db.read(composing.parked, job_id=job_id)
+        assert begun
+        assert families.shop.put_back(begun)
+        assert families.shop.cancel(job_id, user_id).done
+        families.take_first(ADVANCE.name)
+        assert families.steps(job_id) == {"first": "canceled"}
+        families.drain()
+        assert_free(families, user_id)
+
     def test_twice_is_no_harm(self, families: Families) -> None:
         user_id = families.shop.user(credits=PRICE)
         job_id = families.submit(user_id)
@@ -222,6 +236,19 @@ def test_events_of_a_job_are_numbered_upwards(families: Families) -> None:
     numbers = [seq for _, seq in told]
     assert numbers == sorted(set(numbers))
     assert families.shop.job(job_id)["seq"] == numbers[-1]
+
+
+def test_results_of_steps_are_kept_while_the_whole_is_at_work(families: Families) -> None:
+    user_id = families.shop.user(credits=PRICE)
+    job_id = families.submit(user_id)
+    for contract in (COMPOSE, TEXT):
+        families.take_first(contract)
+    # Everything stood still for so long that the first step's result is old.
+    late = now_ms() + 1_000 * DAY_MS
+    assert expiring.expire(families.shop.db, storage=families.storage, now_ms=late) == 0
+    families.drain()
+    assert families.text(job_id) == WHOLE
+    assert families.shop.balance(user_id).spent == PRICE
 
 
 def test_results_of_steps_are_kept_with_the_whole_and_go_after_it(families: Families) -> None:

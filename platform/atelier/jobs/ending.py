@@ -49,7 +49,7 @@ class Finished:
     `places` are those of them that ran until now, each with the lane that has a place more.
     `keys` are the API keys of those that ended now and were submitted with one.
     `steps` are those that ended now and are steps, each with the job that it is a step of.
-    `cut_off` are those that ended now without their own steps being looked at.
+    `cut_off` are those that ended now, made nothing, and may have steps at work.
     """
 
     now: frozenset[str]
@@ -131,7 +131,8 @@ class _Seen:
 
 
 def _is_cut_off(one: Ending, job: _Seen) -> bool:
-    return bool(one.bump) and one.from_state == states.RUNNING and job.lane.provider == WORKFLOW
+    # Also one that waits, or that its worker gives up: its steps may have begun without the worker being told so.
+    return job.lane.provider == WORKFLOW and one.state != states.COMPLETED and one.fence > 0
 
 
 _SEEN: tuple[ColumnElement[Any], ...] = (
