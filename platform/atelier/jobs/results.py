@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from atelier.jobs import states
 from atelier.jobs.models import JOBS, RESULTS
 
 R = RESULTS.c
@@ -52,10 +53,16 @@ def due(session: Session, *, now_ms: int, limit: int) -> list[Due]:
 
 
 def of_families(session: Session, *, job_ids: Sequence[str]) -> set[str]:
-    """Those of the jobs that are steps of one whose own result is there: it may name their files."""
-    whole = RESULTS.alias("whole")
-    there = select(JOBS.c.id).join(whole, whole.c.job_id == JOBS.c.parent_id)
-    return set(session.connection().scalars(there.where(JOBS.c.id.in_(job_ids), whole.c.gone_ms.is_(None))))
+    """Those of the jobs that are steps of one that is at work and needs them, or whose result may name their files."""
+    parent, whole = JOBS.alias("parent"), RESULTS.alias("whole")
+    steps = (
+        select(JOBS.c.id)
+        .join(parent, parent.c.id == JOBS.c.parent_id)
+        .outerjoin(whole, whole.c.job_id == JOBS.c.parent_id)
+    )
+    is_there = and_(whole.c.job_id.is_not(None), whole.c.gone_ms.is_(None))
+    needed = or_(parent.c.state.in_(states.ALIVE), is_there)
+    return set(session.connection().scalars(steps.where(JOBS.c.id.in_(job_ids), needed)))
 
 
 def put_off(session: Session, *, job_ids: Collection[str], until_ms: int) -> None:
