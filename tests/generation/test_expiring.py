@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic_core import from_json
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
@@ -94,6 +95,20 @@ class TestReferences:
         assert (shelf.expire(days=2), shelf.is_whole(job_id)) == (0, True)
         shelf.purge(second)
         assert (shelf.expire(days=2), shelf.is_gone(job_id)) == (1, True)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            '{"usageId": "JOB"}',
+            '{"links": {"result": "/api/jobs/JOB/result"}}',
+            '{"from": "https://example.com/api/jobs/JOB"}',
+            r'{"state": "{\"scenes\": [{\"jobId\": \"JOB\"}]}"}',
+            r'{"state": "{\"src\":\"https:\\/\\/example.com\\/api\\/jobs\\/JOB\\/outputs\\/0\"}"}',
+        ],
+    )
+    def test_a_version_speaks_of_a_job_as_answers_do_or_in_a_text_that_is_json(self, content: str) -> None:
+        job_id = new_id()
+        assert references.named(from_json(content.replace("JOB", job_id))) == [job_id]
 
     def test_the_version_that_a_job_added_keeps_its_result(self, shelf: Shelf) -> None:
         project_id = shelf.studio.project(shelf.owner)

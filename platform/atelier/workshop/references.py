@@ -1,6 +1,7 @@
 """What versions say of the results of jobs: those results are kept for as long as such a version is.
 
-A version speaks of a job by a member `"jobId": "<id>"`, or by a link to one of its outputs, anywhere in its content.
+A version speaks of a job as our answers do: by a member `"jobId": "<id>"` or `"usageId": "<id>"`, or by a link to the
+job or to anything of it. This may be anywhere in its content, also in a text that is JSON itself.
 """
 
 import re
@@ -17,7 +18,10 @@ from atelier.workshop.models import VERSION_RESULTS, VERSIONS
 RESULTS_MAX: Final = 100
 R = VERSION_RESULTS.c
 _ID: Final = b"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
-_NAMED: Final = re.compile(b'"jobId":"' + _ID + b'"|/api/jobs/' + _ID + b"/outputs/[0-9]", re.IGNORECASE)
+# In JSON within JSON quotes and slashes have backslashes.
+_MEMBER: Final = rb'"(?:jobId|usageId)\\*"\s*:\s*\\*"' + _ID + rb'\\*"'
+_LINK: Final = rb"/api\\*/jobs\\*/" + _ID
+_NAMED: Final = re.compile(_MEMBER + b"|" + _LINK, re.IGNORECASE)
 
 
 def named(content: Mapping[str, Any]) -> list[str]:
