@@ -40,10 +40,12 @@ def cancel(session: Session, job_id: str, *, act: Act, transfer_id: str, now_ms:
 
 
 def dismiss(session: Session, job_id: str, *, act: Act, now_ms: int) -> Letter:
-    """Let a dead letter rest. Raises JobNotFound when there is none, LetterNotOpen when it was dealt with."""
+    """Let a dead letter rest. Raises JobNotFound, or LetterNotOpen for a job that is none, or was dealt with."""
     if not dead_letters.dismiss(session, job_id=job_id, deal=act.deal, now_ms=now_ms):
         letter = dead_letters.find(session, job_id=job_id)
-        raise LetterNotOpen(status=letter.state) if letter else JobNotFound(job_id)
+        if letter is None and overview.find(session, job_id=job_id) is None:
+            raise JobNotFound(job_id)
+        raise LetterNotOpen(status=letter.state if letter else None)
     letter = dead_letters.find(session, job_id=job_id)
     assert letter is not None, "it was dismissed just now"
     details = {"userId": letter.user_id, "errorCode": letter.error_code}
