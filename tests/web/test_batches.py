@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from atelier.catalog import seed_content
 from atelier.contracts import idempotency
 from atelier.generation import batch as bundling
 from atelier.generation.batch import Bundle
+from atelier.generation.cancel import cancel_batch
+from atelier.generation.settle import settle
 from atelier.generation.submit import Limits, Submission
 from atelier.jobs.models import BATCHES, JOBS
 from atelier.kernel.clock import now_ms
@@ -202,6 +206,42 @@ async def test_canceling_ends_what_waits_and_asks_what_runs(served: Served, worl
     assert (status, body["canceled"], body["requested"]) == (200, 0, 0)
     assert shop.balance(person.id).held == 0
     assert shop.examine().totals == {}
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_canceling_locks_jobs_before_the_account_like_whoever_ends_one(
+    world: World, shop: Workshop, db: Database
+) -> None:
+    person = rich(world, shop, credits=2)
+    batch_id = new_id()
+    items: list[Submission | Refusal] = [replace(shop.submission(person.id, 1), batch_id=batch_id) for _ in range(2)]
+    bundle = Bundle(batch_id=batch_id, user_id=person.id, items=items)
+    running, waiting = (one.job_id for one in bundle.submissions)
+    db.transact(bundling.submit_batch, bundle, limits=LIMITS, now_ms=now_ms())
+    completion = shop.completion(shop.claim_one(running))
+    is_held, canceled = threading.Event(), threading.Event()
+    times = 0
+
+    def end(session: Session) -> None:
+        nonlocal times
+        times += 1
+        session.connection().execute(select(JOBS.c.id).where(JOBS.c.id == running).with_for_update())
+        is_held.set()
+        canceled.wait(0.5)
+        settle(session, [completion], now_ms=now_ms())
+
+    def cancel() -> None:
+        is_held.wait(10)
+        ids = [new_id() for _ in items]
+        db.transact(cancel_batch, batch_id=batch_id, user_id=person.id, transfer_ids=ids, now_ms=now_ms())
+        canceled.set()
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    db.transact(end)
+    thread.join(10)
+    assert (times, shop.job(running)["state"], shop.job(waiting)["state"]) == (1, "completed", "canceled")
+    assert shop.balance(person.id).held == 0
 
 
 async def test_other_peoples_batches_are_not_there(served: Served, world: World, shop: Workshop) -> None:

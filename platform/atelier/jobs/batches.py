@@ -59,10 +59,11 @@ def find(session: Session, *, batch_id: str, user_id: str) -> Batch | None:
 
 
 def alive(session: Session, *, batch_id: str) -> list[Alive]:
-    """Its jobs that have not ended, by their ids."""
+    """Its jobs that have not ended, by their ids. Locked, as by whoever ends one, before the account is."""
     rows = session.connection().execute(
         select(J.id, J.state, J.fence, J.held, J.provider)
         .where(J.batch_id == batch_id, J.state.in_(states.ALIVE))
         .order_by(J.id)
+        .with_for_update()
     )
     return [Alive(row[0], row[1], row[2], row[3], row[4]) for row in rows]
