@@ -68,7 +68,7 @@ proof: setup-dev servers ## Run the storms: every crash test, long fuzzing, the 
 	$(BIN)/python -m pytest -m proof --ignore tests/crash --timeout 3600
 	ATELIER_TEST_EXAMPLES=10 $(BIN)/python -m pytest -m "" tests/*/test_*machine.py tests/jobs/test_turns.py \
 	  tests/catalog/test_search_property.py tests/reconciliation/test_properties.py --timeout 3600
-	$(BIN)/python -m benchmarks million
+	$(BIN)/python -m benchmarks million admission fairness estimates polling
 
 # ------------------------------------------------------------------------------------------------------- internal
 
