@@ -9,6 +9,7 @@ from atelier.contracts.dead_messages import Dead
 from atelier.files import direct, names, service
 from atelier.files.direct import Announcement
 from atelier.files.service import NewFile, Quota
+from atelier.generation.callbacks import Callbacks
 from atelier.kernel import clock
 from atelier.kernel.ids import new_id
 from atelier.notifications import service as notifications
@@ -135,6 +136,12 @@ def projects(stack: Stack, *, owner: Mapping[str, str], subject: Mapping[str, st
     post(f"/{project}/collaborate", {"email": "someone@example.com", "role": "viewer"})
     team = stack.client.get(f"/api/workshop/projects/{project}/collaborate", headers=owner).json()
     return {"projectId": project, "spareId": spare, "invitationId": team["invitations"][0]["id"]}
+
+
+def callback(job_id: str) -> dict[str, str]:
+    """Where a provider may tell of a job."""
+    name, _, key = Callbacks("", KEYRING).url("kling", job_id).split("/")[-3:]
+    return {"name": name, "attemptKey": key}
 
 
 def dead_messages(stack: Stack) -> dict[str, str]:

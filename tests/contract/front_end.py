@@ -31,7 +31,7 @@ SUBMITTED = {
 }
 JOB = {
     *("id", "status", "seq", "kind", "agentId", "projectId", "progress", "step", "queuePosition", "blockedBy"),
-    "blockedMessage",
+    *("batchId", "parentId", "blockedMessage"),
     *("estimate", "credits", "attempts", "errorCode", "errorMessage", "createdAt", "startedAt", "finishedAt"),
     *("processingTime", "links"),
 }

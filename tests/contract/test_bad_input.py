@@ -33,7 +33,19 @@ OPEN = {("GET", "/api/users/{userId}")}
 OPEN_TO_ADMINISTRATORS = {("GET", "/api/agents/{agentId}"), ("GET", "/api/agents/{agentId}/reviews")}
 # Places of paths that hold nothing of anybody's: parts of what is owned, and what everybody sees.
 OF_NOBODY = {
-    *("caseId", "number", "version", "file", "categoryId", "packageId", "statementId", "messageId", "queue", "provider")
+    *(
+        "caseId",
+        "number",
+        "version",
+        "file",
+        "categoryId",
+        "packageId",
+        "statementId",
+        "messageId",
+        "queue",
+        "provider",
+    ),
+    *("name", "attemptKey"),
 }
 # One function lets people in and reads what they send (web/gate.py), so that what does not depend on the endpoint is
 # tried in full at the first of each kind: by whom it may be asked, and what it takes.

@@ -126,8 +126,8 @@ def test_passwords_are_changed_and_forgotten(stack: Stack) -> None:
 def test_the_shop_window(visitor: FrontEnd, stack: Stack) -> None:
     listed = visitor.call("GET", "/api/agents?page=1&limit=2&sortBy=price&order=desc&priceType=pay_per_use")
     assert_keys(listed, expected={"agents", "pagination"})
-    assert listed["pagination"] == {"page": 1, "limit": 2, "total": 5, "pages": 3}
-    assert [agent["creditsPerUse"] for agent in listed["agents"]] == [10, 5]
+    assert listed["pagination"] == {"page": 1, "limit": 2, "total": 6, "pages": 3}
+    assert [agent["creditsPerUse"] for agent in listed["agents"]] == [25, 10]
     for agent in listed["agents"]:
         assert_keys(agent, expected=AGENT)
         assert_keys(agent["creator"], expected={"id", "username", "displayName", "avatarUrl"})
@@ -139,7 +139,8 @@ def test_the_shop_window(visitor: FrontEnd, stack: Stack) -> None:
 
     categories = visitor.call("GET", "/api/agents/categories")["categories"]
     assert [one["slug"] for one in categories] == ["writing", "image", "audio", "video", "tools"]
-    assert all(set(one) == {"id", "name", "slug", "color", "count"} and one["count"] == 1 for one in categories)
+    assert all(set(one) == {"id", "name", "slug", "color", "count"} for one in categories)
+    assert [one["count"] for one in categories] == [1, 1, 1, 2, 1]
     of_images = visitor.call("GET", f"/api/agents?category={categories[1]['slug']}")["agents"]
     assert [agent["slug"] for agent in of_images] == ["poster-maker"]
 
@@ -147,7 +148,7 @@ def test_the_shop_window(visitor: FrontEnd, stack: Stack) -> None:
     assert_keys(found, expected={"agents", "pagination", "suggestions"})
     assert [agent["slug"] for agent in found["agents"]] == ["poster-maker"]
     detail = visitor.call("GET", f"/api/agents/{stack.agent('poster-maker')}")
-    assert_keys(detail, expected=AGENT | {"iconUrl", "examples", "reviews", "_count"})
+    assert_keys(detail, expected=AGENT | {"pricing", "resultDays", "iconUrl", "examples", "reviews", "_count"})
     assert (detail["reviews"], detail["_count"]) == ([], {"reviews": 0})
     unknown = "/api/agents/01990000-0000-7000-8000-00000000dead"
     visitor.refused("GET", unknown, None, (404, "AGENT_NOT_FOUND", "Agent不存在"))
@@ -209,7 +210,9 @@ def test_an_unchanged_job_is_not_sent_again(mei: FrontEnd) -> None:
     path = f"/api/jobs/{job_id}"
     etag = mei.answer("GET", path).headers["ETag"]
     assert mei.answer("GET", path, status=304, If_None_Match=etag).content == b""
-    assert mei.call("GET", f"{path}/result") == {
+    result = mei.call("GET", f"{path}/result")
+    assert result.pop("resultExpiresAt") > mei.call("GET", path)["finishedAt"]
+    assert result == {
         "outputs": [
             {
                 "type": "text",

@@ -249,8 +249,14 @@ def what_the_document_allows_is_understood(_context: CheckContext, response: Res
 def _is_beyond(detail: Any, body: Any) -> bool:
     name = next(iter(detail["path"]), "")
     # JSON Schema takes 5.0 for an integer.
-    written_with_a_point = detail["code"] == "int_type" and isinstance(body, dict) and isinstance(body[name], float)
+    written_with_a_point = detail["code"] == "int_type" and isinstance(_at(body, detail["path"]), float)
     return written_with_a_point or name in OF_AGENTS or (name, detail["code"]) in BEYOND_THE_DOCUMENT
+
+
+def _at(body: Any, path: list[Any]) -> Any:
+    for step in path:
+        body = body[step] if isinstance(body, dict | list) else None
+    return body
 
 
 def every_answer_names_itself(_context: CheckContext, response: Response, case: Sent) -> None:

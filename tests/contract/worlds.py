@@ -199,7 +199,7 @@ def world(place: Place) -> Generator[World]:
         empty,
         own={
             **SHARED,
-            **wishes[0],
+            **(wishes[0] | belongings.callback(wishes[0]["jobId"])),
             "userId": attacker,
             **things[0],
             "orderId": orders[0],

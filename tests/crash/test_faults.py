@@ -19,6 +19,7 @@ from tests.stack import Stack
 
 AMOUNT = 10_000
 QUEUE = f"{KEY_PREFIX}{queues.GENERATION_TEXT}"
+TICKS = f"{KEY_PREFIX}{queues.PROVIDER_POLL}"
 
 
 @pytest.fixture
@@ -58,12 +59,15 @@ def test_message_lost_between_the_broker_and_the_worker(stack: Stack, broker: Va
     headers = signed_in(stack)
     submit(stack, headers, 1)
     stack.until_finished()
-    worker = stack.processes["generation"]
-    worker.freeze()
-    submit(stack, headers, 4)
+    worker, beat = stack.processes["generation"], stack.processes["beat"]
+    beat.freeze()  # Its ticks for this worker would be what the blocked pop takes.
     with broker.client() as client:
+        until(lambda: not client.llen(TICKS), what="the worker has taken every tick")
+        worker.freeze()
+        submit(stack, headers, 4)
         until(lambda: client.llen(QUEUE) < 4, what="the frozen worker's blocked pop has taken a message")
     worker.kill()
+    beat.thaw()
     stack.start("generation")
     assert_whole(stack, jobs=5)
 
