@@ -61,6 +61,8 @@ async def test_a_job_has_exactly_the_documented_shape(served: Served, world: Wor
         "kind": "text",
         "agentId": "",
         "projectId": None,
+        "batchId": None,
+        "parentId": None,
         "progress": 0,
         "step": None,
         "queuePosition": 0,
