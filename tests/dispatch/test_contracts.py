@@ -7,6 +7,7 @@ from schedules.table import timetable
 # The sweep that publishes it again, and the test that loses its message.
 SENT_AGAIN = {
     **{contract.name: "generation.sweep, tests/generation/test_sweeper.py" for contract in messages.RUN.values()},
+    messages.ADVANCE.name: "generation.family.look_again, tests/generation/test_families.py",
     messages.PROVIDERS_TEST.name: "generation.probing.requeue_overdue, tests/administration/test_controls.py",
     messages.MAIL_SEND.name: "mail.queue.requeue_overdue, tests/mail/test_delivery.py",
     messages.NOTIFICATIONS_DELIVER.name: "notifications.service.requeue_overdue, tests/notifications/test_delivery.py",
