@@ -254,9 +254,10 @@ def _is_beyond(detail: Any, body: Any) -> bool:
 
 
 def _at(body: Any, path: list[Any]) -> Any:
+    found: Any = body
     for step in path:
-        body = body[step] if isinstance(body, dict | list) else None
-    return body
+        found = found[step] if found.__class__ in {dict, list} else None
+    return found
 
 
 def every_answer_names_itself(_context: CheckContext, response: Response, case: Sent) -> None:
