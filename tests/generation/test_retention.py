@@ -8,10 +8,13 @@ from atelier.contracts import idempotency, oplog
 from atelier.contracts.idempotency import keyed
 from atelier.contracts.oplog import Operation
 from atelier.generation import retention
+from atelier.jobs.lane_models import LANES
 from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.orders.payment_models import EVENTS
+from tests.jobs.floor import Floor
+from tests.jobs.lifecycle import Workshop
 from tests.payments.counter import Counter, paid
 
 KEPT_DAYS = 400
@@ -50,6 +53,28 @@ def test_a_stored_answer_is_kept_a_day(db: Database) -> None:
     db.transact(_answer, key="new", at_ms=now - 23 * HOUR_MS)
     retention.prune(db, operations_kept_days=KEPT_DAYS)
     assert db.read(_answers) == 1
+
+
+def test_a_lane_goes_when_nobody_was_served_in_it_for_long_and_nothing_waits(db: Database) -> None:
+    shop, floor = Workshop(db), Floor(db, slots=9, window=9)
+    gone, waiting, fresh = shop.user(), shop.user(), shop.user()
+    for user_id in (gone, waiting, fresh):
+        shop.submit(user_id, 0)
+    for claimed in floor.fill():
+        assert shop.complete(claimed)
+    shop.submit(waiting, 0)
+    db.transact(_age_lanes, user_ids=[gone, waiting], turn_ms=now_ms() - 31 * DAY_MS)
+    assert retention.prune(db, operations_kept_days=KEPT_DAYS)["lanes"] == 1
+    assert db.read(_lane_owners) == {waiting, fresh}
+
+
+def _age_lanes(session: Session, *, user_ids: list[str], turn_ms: int) -> None:
+    # Closed, as a lane of a user with enough jobs running is: what waits in it keeps it, not that it is open.
+    session.connection().execute(update(LANES).where(LANES.c.user_id.in_(user_ids)).values(turn_ms=turn_ms, open=0))
+
+
+def _lane_owners(session: Session) -> set[str]:
+    return set(session.connection().scalars(select(LANES.c.user_id)))
 
 
 def test_what_a_gateway_sent_is_kept_until_it_is_settled_and_for_a_while_after(db: Database) -> None:

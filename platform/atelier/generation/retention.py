@@ -13,7 +13,7 @@ from atelier.catalog import views
 from atelier.catalog.authoring_models import VIEWS
 from atelier.contracts import client_log, dead_messages, idempotency, oplog
 from atelier.generation.models import PROBES, VERDICTS
-from atelier.jobs import batches, dead_letters
+from atelier.jobs import batches, dead_letters, lanes
 from atelier.jobs.models import BATCHES, DEAD_LETTERS
 from atelier.kernel import logs
 from atelier.kernel.clock import DAY_MS, HOUR_MS, now_ms
@@ -31,6 +31,7 @@ from atelier.webhooks.models import JOB_WEBHOOKS
 # Gateways repeat what they tell for a day. Told after that again, it is settled again, and changes nothing.
 EVENTS_KEPT_MS = 90 * DAY_MS
 WEBHOOKS_KEPT_MS = 30 * DAY_MS
+LANES_KEPT_MS = 30 * DAY_MS
 ROWS_MAX = 500
 ROUNDS_MAX = 200
 log = logs.get(__name__)
@@ -77,7 +78,18 @@ def prune(database: Database, *, operations_kept_days: int) -> dict[str, int]:
             deleted[table.name] = deleted.get(table.name, 0) + count
             if count < ROWS_MAX:
                 break
+    deleted["lanes"] = _prune_lanes(database)
     log.info("retention.pruned", **deleted)
+    return deleted
+
+
+def _prune_lanes(database: Database) -> int:
+    deleted = 0
+    for _ in range(ROUNDS_MAX):
+        count = database.transact(lanes.prune, before_ms=now_ms() - LANES_KEPT_MS, limit=ROWS_MAX)
+        deleted += count
+        if count < ROWS_MAX:
+            break
     return deleted
 
 

@@ -6,7 +6,7 @@ a minute. A provider that asks for patience, or fails several times in a row, is
 job at a time tries it until one succeeds. Controls are locked before lanes.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import and_, case, func, insert, not_, or_, select, update
@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
-from atelier.jobs.lane_models import CONTROLS, DRAINING, LANES, OPEN, PAUSED, PROVIDER, QUEUE
+from atelier.jobs.lane_models import CONTROLS, DRAINING, LANES, OPEN, PAUSED, PROVIDER
 from atelier.jobs.models import JOBS
 from atelier.kernel.clock import MINUTE_MS, SECOND_MS, db_now_ms
 from atelier.kernel.database import Again, is_duplicate, matched
@@ -248,13 +248,3 @@ def draining(session: Session) -> frozenset[tuple[str, str]]:
     """Which queues and providers accept nothing new."""
     rows = session.connection().execute(select(C.kind, C.name).where(C.state == DRAINING))
     return frozenset((row[0], row[1]) for row in rows)
-
-
-def blocked(
-    controls: Mapping[tuple[str, str], Control], *, queue: str, provider: str, now_ms: int
-) -> Iterable[Control]:
-    """Which controls let nothing of this provider start in this queue, whatever runs."""
-    for key in ((QUEUE, queue), (PROVIDER, provider)):
-        control = controls.get(key)
-        if control is not None and control.room(running=0, now_ms=now_ms) == 0:
-            yield control

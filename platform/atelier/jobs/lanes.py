@@ -18,6 +18,7 @@ from atelier.jobs.models import JOBS
 from atelier.kernel.database import matched
 
 C = CONTROLS.c
+J = JOBS.c
 L = LANES.c
 
 
@@ -120,7 +121,6 @@ def change(session: Session, keys: Sequence[LaneKey], **values: int) -> None:
 
 def prune(session: Session, *, before_ms: int, limit: int) -> int:
     """Remove lanes that were not served since, and in which nothing waits; how many."""
-    J = JOBS.c  # noqa: N806 - columns, as everywhere
     old = select(L.queue, L.user_id, L.provider).where(L.open == 0, L.turn_ms < before_ms).limit(limit)
     removed = 0
     for row in session.connection().execute(old).all():
