@@ -14,7 +14,7 @@ import pytest
 from typing_extensions import override
 
 from atelier.contracts import idempotency
-from atelier.generation import artifacts, collecting, expiring, outcomes, overseeing, replaying, taking
+from atelier.generation import artifacts, collecting, expiring, outcomes, overseeing, replaying
 from atelier.generation.attempt import CANCELED, EXPIRED, Attempt
 from atelier.generation.replaying import Act, Ids, Rules
 from atelier.generation.settle import Settlement
@@ -32,6 +32,7 @@ from atelier.providers.fake_kling import FakeKling, Faults
 from atelier.providers.kling.adapter import Kling
 from atelier.storage.local import LocalStorage
 from tests.generation.faraway import PRICE, Faraway
+from tests.jobs.floor import reopen
 from tests.jobs.lifecycle import ATTEMPTS_MAX, LEASE_MS, REPUBLISH_MS
 from tests.servers import until
 from tests.workshop.studio import Studio
@@ -144,7 +145,7 @@ class Stage:
     def clear(self, case: Case) -> None:
         """Hold nothing back any more, and end what is left of a case."""
         for kind, name in ((QUEUE, VIDEO), (PROVIDER, "kling")):
-            self.shop.db.transact(taking.reopen, kind=kind, name=name, reason=None, window=1, now_ms=now_ms())
+            self.shop.db.transact(reopen, kind=kind, name=name, reason=None, window=1, now_ms=now_ms())
         if case.other:
             assert self.shop.fail(case.other)
         if self.shop.job(case.job_id)["finished_ms"] is None and not self.shop.cancel(case.job_id, case.user_id).done:

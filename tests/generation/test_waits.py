@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from atelier.catalog import seed_content, service
 from atelier.contracts import outbox
-from atelier.generation import outcomes, taking
+from atelier.generation import outcomes
 from atelier.generation.attempt import OUTPUT_CHARS_MAX, Attempt
 from atelier.generation.outcomes import Retry
 from atelier.generation.run import Runner
@@ -27,6 +27,7 @@ from atelier.providers.openai import Endpoint, OpenAIChat
 from atelier.providers.schemas import OPENAI_CHAT
 from atelier.storage.local import LocalStorage
 from tests.furnishing import furnish
+from tests.jobs.floor import reopen
 from tests.jobs.lifecycle import ATTEMPTS_MAX, Workshop
 
 BACKOFF_MS = SECOND_MS
@@ -89,7 +90,7 @@ def test_a_throttled_job_waits_as_long_as_the_provider_asks(shop: Workshop, runn
     shop.hasten(job_id)
     runner.run(job_id)
     assert len(server.calls) == 1, "the provider is left alone for as long as it asked for"
-    shop.db.transact(taking.reopen, kind="provider", name="echo", reason=None, window=16, now_ms=now_ms())
+    shop.db.transact(reopen, kind="provider", name="echo", reason=None, window=16, now_ms=now_ms())
     runner.run(job_id)
     assert (shop.job(job_id)["state"], shop.balance(user_id).spent) == ("completed", 1)
     assert len({call.headers["idempotency-key"] for call in server.calls}) == 1

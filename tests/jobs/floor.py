@@ -10,7 +10,8 @@ from atelier.contracts import outbox
 from atelier.generation import closing, taking
 from atelier.generation.outcomes import Retry
 from atelier.generation.taking import Places
-from atelier.jobs import states
+from atelier.jobs import controls, states
+from atelier.jobs.lane_models import OPEN, PROVIDER
 from atelier.jobs.service import Claimed
 from atelier.kernel.clock import db_now_ms, now_ms
 from atelier.kernel.database import Database
@@ -77,3 +78,26 @@ def _due_messages(session: Session) -> list[str]:
     found = rows.all()
     session.connection().execute(delete(outbox.TABLE).where(columns.id.in_([row.id for row in found])))
     return [from_json(row.message)["jobId"] for row in found]
+
+
+def reopen(session: Session, *, kind: str, name: str, reason: str | None, window: int, now_ms: int) -> None:
+    """Open a queue or a provider again, and invite to what waits for it."""
+    controls.hold(session, kind=kind, name=name, state=OPEN, reason=reason, now_ms=now_ms)
+    taking.send_for(session, kind=kind, name=name, window=window, now_ms=now_ms)
+
+
+def limit(
+    session: Session,
+    *,
+    provider: str,
+    in_flight_max: int | None,
+    per_minute: int | None,
+    burst: int,
+    window: int,
+    now_ms: int,
+) -> None:
+    """Give a provider these limits; they may be wider than before."""
+    controls.limit(
+        session, provider=provider, in_flight_max=in_flight_max, per_minute=per_minute, burst=burst, now_ms=now_ms
+    )
+    taking.send_for(session, kind=PROVIDER, name=provider, window=window, now_ms=now_ms)

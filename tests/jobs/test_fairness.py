@@ -9,14 +9,13 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from atelier.contracts import outbox
-from atelier.generation import taking
 from atelier.generation.submit import Accepted
 from atelier.jobs import controls, explain
 from atelier.jobs.lane_models import CONTROLS, PAUSED, PROVIDER, QUEUE
 from atelier.jobs.models import JOBS
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
-from tests.jobs.floor import Floor
+from tests.jobs.floor import Floor, reopen
 from tests.jobs.lifecycle import Workshop
 
 TEXT = "generation.text"
@@ -267,7 +266,7 @@ def hold(shop: Workshop, kind: str, name: str, state: str) -> None:
 
 
 def resume(shop: Workshop, kind: str, name: str) -> None:
-    shop.db.transact(taking.reopen, kind=kind, name=name, reason=None, window=100, now_ms=now_ms())
+    shop.db.transact(reopen, kind=kind, name=name, reason=None, window=100, now_ms=now_ms())
 
 
 def blocked_by(shop: Workshop, job_id: str) -> str:

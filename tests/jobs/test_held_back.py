@@ -14,6 +14,7 @@ from atelier.jobs import controls, parking
 from atelier.jobs.lane_models import PAUSED, PROVIDER, QUEUE
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
+from tests.jobs import floor as floors
 from tests.jobs.floor import Floor
 from tests.jobs.lifecycle import Workshop
 
@@ -25,7 +26,7 @@ def shop(db: Database) -> Workshop:
 
 def limit(shop: Workshop, most: int) -> None:
     shop.db.transact(
-        taking.limit, provider="echo", in_flight_max=most, per_minute=None, burst=1, window=9, now_ms=now_ms()
+        floors.limit, provider="echo", in_flight_max=most, per_minute=None, burst=1, window=9, now_ms=now_ms()
     )
 
 
@@ -116,7 +117,7 @@ def test_a_queue_that_is_opened_while_a_message_is_turned_away_gets_its_job(shop
 
     def reopen() -> None:
         assert asked.wait(timeout=30)
-        shop.db.transact(taking.reopen, **queue, window=9, now_ms=now_ms())
+        shop.db.transact(floors.reopen, **queue, window=9, now_ms=now_ms())
         opened.set()
 
     with ThreadPoolExecutor(2) as pool:

@@ -16,13 +16,12 @@ from hypothesis.stateful import (
 )
 from typing_extensions import override
 
-from atelier.generation import taking
 from atelier.jobs import controls
 from atelier.jobs.lane_models import PAUSED, PROVIDER, QUEUE
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
 from tests.bounds import of_machine
-from tests.jobs.floor import PROVIDERS, Floor
+from tests.jobs.floor import PROVIDERS, Floor, limit, reopen
 from tests.jobs.lifecycle import Workshop
 
 TEXT = "generation.text"
@@ -96,7 +95,7 @@ class Turns(RuleBasedStateMachine):
     def limit(self, most: int | None) -> None:
         self.in_flight_max = most
         self.shop.db.transact(
-            taking.limit, provider="echo", in_flight_max=most, per_minute=None, burst=1, window=9, now_ms=now_ms()
+            limit, provider="echo", in_flight_max=most, per_minute=None, burst=1, window=9, now_ms=now_ms()
         )
 
     @invariant()
@@ -119,7 +118,7 @@ class Turns(RuleBasedStateMachine):
     def _resume(self, which: tuple[str, str]) -> None:
         kind, name = which
         self.paused.discard(which)
-        self.shop.db.transact(taking.reopen, kind=kind, name=name, reason=None, window=9, now_ms=now_ms())
+        self.shop.db.transact(reopen, kind=kind, name=name, reason=None, window=9, now_ms=now_ms())
 
     @override
     def teardown(self) -> None:

@@ -9,7 +9,6 @@ from atelier.contracts import outbox
 from atelier.contracts.messages import RUN_IN, JobMessage
 from atelier.jobs import controls, lanes, picking
 from atelier.jobs import service as jobs
-from atelier.jobs.lane_models import OPEN, PROVIDER
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.picking import Later
 from atelier.jobs.service import Claimed
@@ -70,29 +69,6 @@ def offer(session: Session, places: Sequence[tuple[LaneKey, str]], *, now_ms: in
     """Jobs have left these places of these lanes: invite others to them, where somebody was turned away before."""
     owed = lanes.freed(session, places)
     invite(session, [Later(queue=queue, job_id=job_id) for queue, job_id in owed], now_ms=now_ms)
-
-
-def reopen(session: Session, *, kind: str, name: str, reason: str | None, window: int, now_ms: int) -> None:
-    """Open a queue or a provider again, and invite to what waits for it."""
-    controls.hold(session, kind=kind, name=name, state=OPEN, reason=reason, now_ms=now_ms)
-    send_for(session, kind=kind, name=name, window=window, now_ms=now_ms)
-
-
-def limit(
-    session: Session,
-    *,
-    provider: str,
-    in_flight_max: int | None,
-    per_minute: int | None,
-    burst: int,
-    window: int,
-    now_ms: int,
-) -> None:
-    """Give a provider these limits; they may be wider than before."""
-    controls.limit(
-        session, provider=provider, in_flight_max=in_flight_max, per_minute=per_minute, burst=burst, now_ms=now_ms
-    )
-    send_for(session, kind=PROVIDER, name=provider, window=window, now_ms=now_ms)
 
 
 def send_for(session: Session, *, kind: str, name: str, window: int, now_ms: int) -> None:
