@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,10 +101,19 @@ def up(process: ProcessFactory, tmp_path: Path) -> StartUp:
 def descendants(pid: int) -> set[int]:
     """Children, their children and so on."""
     found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        for child in map(int, (task / "children").read_text().split()):
-            found |= {child} | descendants(child)
+    parents = dict(_parents())
+    while new := {child for child, parent in parents.items() if parent in {pid} | found} - found:
+        found |= new
     return found
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Each process and its parent."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            yield int(stat.parent.name), int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while the others were read.
 
 
 def is_alive(pid: int) -> bool:

@@ -50,6 +50,7 @@ class Books(Gateway):
     """One gateway. It answers from its trades, and gives out the bills that it has.
 
     silent   it answers nothing
+    mute     the days of whose bills it says nothing
     breaks   so many lines of a bill come before the connection breaks, and how often it still does
     during   called with each line that is read
     """
@@ -58,6 +59,7 @@ class Books(Gateway):
     trades: dict[str, Trade] = field(default_factory=dict[str, Trade])
     bills: dict[str, list[BillLine]] = field(default_factory=dict[str, list[BillLine]])
     absent: set[str] = field(default_factory=set[str])
+    mute: set[str] = field(default_factory=set[str])
     asked: list[str] = field(default_factory=list[str])
     closed: list[str] = field(default_factory=list[str])
     fetched: list[str] = field(default_factory=list[str])
@@ -115,7 +117,7 @@ class Books(Gateway):
     @contextmanager
     def _bill(self, day: str) -> Generator[Iterator[BillLine]]:
         self.fetched.append(day)
-        if self.silent:
+        if self.silent or day in self.mute:
             raise GatewayUnknown
         if day in self.absent:
             raise GatewayRefused("absent")

@@ -111,10 +111,10 @@ def test_another_amount(shop: Shop, provider: ProviderName, *, told: bool) -> No
 @pytest.mark.parametrize("kind", STRAY)
 def test_one_that_no_bill_names(shop: Shop, kind: str, provider: ProviderName) -> None:
     case, _line = sent_back(shop, kind, provider)
-    shop.books[provider].absent.add(day(2))
+    shop.books[provider].mute.add(day(2))
     shop.compare()
     assert refunds_found(shop) == [], "the next day's bill may name it"
-    shop.books[provider].absent.clear()
+    shop.books[provider].mute.clear()
     shop.hasten_days()
     compare_twice(shop)
     assert refunds_found(shop) == [("refund_missing_in_bill", "missing_in_bill", None, case["amount_fen"])]
