@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from atelier.contracts import queues
-from atelier.kernel import alive, garbage, logs
+from atelier.kernel import alive, garbage, logs, settings
 from atelier.kernel.settings import Settings
 
 INSPECTORS_MAX = 32
@@ -36,9 +36,10 @@ def worker(name: str, served: str) -> None:
     os.environ["ATELIER_ROLE"] = f"worker-{name}"
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT" if name != "generation" else "SIGTERM")
     from tasks.app import CELERY  # noqa: PLC0415 - the environment above is read while Celery is imported
-    from tasks.runtime import settings  # noqa: PLC0415
+    from tasks.runtime import settings as own_settings  # noqa: PLC0415
 
-    pool, slots = _pool(name, settings())
+    chosen = own_settings()
+    pool, slots = _pool(name, chosen)
     garbage.settle()
     CELERY.worker_main(
         [
@@ -55,7 +56,7 @@ def worker(name: str, served: str) -> None:
             "--without-mingle",
             "--events",
             "--loglevel",
-            settings().log_level,
+            chosen.log_level,
         ]
     )
 
@@ -70,14 +71,14 @@ def _pool(name: str, chosen: Settings) -> tuple[str, int]:
 def relay() -> None:
     """Move messages from the outbox to the broker."""
     os.environ["ATELIER_ROLE"] = "relay"
+    from atelier.dispatch import broker  # noqa: PLC0415 - only these roles need it
     from atelier.dispatch.relay import Relay  # noqa: PLC0415 - only this role needs it
     from atelier.kernel.database import Database  # noqa: PLC0415
-    from tasks import runtime  # noqa: PLC0415
 
-    chosen = runtime.settings()
+    chosen = settings.load()
     logs.configure(chosen, role="relay")
     mover = Relay(
-        app=runtime.celery(),
+        app=broker.build(chosen),
         database=Database(chosen.database_url, pool_size=1),
         idle_seconds=0.05,
         alive=_now_and_then(chosen.data_dir),
@@ -108,27 +109,26 @@ def _now_and_then(data_dir: Path) -> Callable[[], None]:
 @main.command()
 def flower() -> None:
     """Run Flower: a view of the workers, behind a password, on loopback unless told otherwise."""
-    from tasks.app import CELERY  # noqa: PLC0415 - only this role needs it
-    from tasks.runtime import settings  # noqa: PLC0415
+    from atelier.dispatch import broker  # noqa: PLC0415 - only these roles need it
 
-    chosen = settings()
+    chosen = settings.load()
+    logs.configure(chosen, role="flower")
+    app = broker.build(chosen)
     auth = chosen.flower_auth.get_secret_value()
     if not auth:
         raise click.ClickException("set ATELIER_FLOWER_AUTH to user:password")
     # Each of its inspectors holds a connection of its own.
-    CELERY.conf.broker_pool_limit = INSPECTORS_MAX
+    app.conf.broker_pool_limit = INSPECTORS_MAX
     # By the environment, because a command line can be read by everyone on the machine.
     os.environ["FLOWER_BASIC_AUTH"] = auth
-    CELERY.start(["flower", f"--address={chosen.flower_host}", f"--port={chosen.flower_port}", "--persistent=false"])
+    app.start(["flower", f"--address={chosen.flower_host}", f"--port={chosen.flower_port}", "--persistent=false"])
 
 
 @main.command()
 @click.argument("role")
 def health(role: str) -> None:
     """Exit with 0 if the role was alive within the last minute."""
-    from tasks.runtime import settings  # noqa: PLC0415
-
-    sys.exit(0 if alive.fresh(settings().data_dir, role) else 1)
+    sys.exit(0 if alive.fresh(settings.load().data_dir, role) else 1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import redis
 from sqlalchemy import create_engine
@@ -52,6 +52,24 @@ def until(condition: Callable[[], T], *, what: str, seconds_max: float = 20) -> 
     return answer
 
 
+class Child(Protocol):
+    """What is asked of a started child; a subprocess.Popen is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit status, or None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, once it has ended. Raises subprocess.TimeoutExpired."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+
 class Process:
     """A child that leads its own process group, and that dies with this process even when this one is killed.
 
@@ -67,25 +85,28 @@ class Process:
         self.log = log
         self._env = dict(env or {})
         self._cwd = cwd
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
 
     def start(self, *, ready: Callable[[], object] | None = None, seconds_max: float = 30) -> Self:
         """Start, and wait until `ready` is true. Raises RuntimeError with the log when that doesn't come."""
+        self._child = self._begin({**os.environ, **self._env})
+        if ready:
+            self._wait(ready, seconds_max)
+        return self
+
+    def _begin(self, environment: Mapping[str, str]) -> Child:
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
         with self.log.open("ab") as log:
-            self._child = subprocess.Popen(
+            return subprocess.Popen(
                 [*guard, *self.command],
                 cwd=self._cwd,
-                env={**os.environ, **self._env},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        if ready:
-            self._wait(ready, seconds_max)
-        return self
 
     @property
     def name(self) -> str:
@@ -93,7 +114,7 @@ class Process:
         return " ".join([Path(self.command[0]).name, *self.command[1:]])[:120]
 
     @property
-    def child(self) -> subprocess.Popen[bytes]:
+    def child(self) -> Child:
         """The started child."""
         assert self._child is not None, f"{self.name} was never started"
         return self._child
@@ -116,7 +137,7 @@ class Process:
                 self.child.wait(seconds_max)
             except subprocess.TimeoutExpired:
                 self.kill()
-        return self.child.returncode
+        return self.child.wait()
 
     def kill(self) -> None:
         """Kill the whole group at once (SIGKILL); nothing happens when it was never started."""
@@ -144,7 +165,7 @@ class Process:
             self.kill()
             raise RuntimeError(f"{error}\n{self.tail()}") from None
         if not self.alive:
-            message = f"{self.name} ended with {self.child.returncode} before it was ready:\n{self.tail()}"
+            message = f"{self.name} ended with {self.child.wait()} before it was ready:\n{self.tail()}"
             raise RuntimeError(message)
 
 

@@ -1,6 +1,5 @@
 """The platform's real processes on a test's own servers: to start, kill, or arm so that they die at a point."""
 
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -22,16 +21,17 @@ from atelier.kernel.keyring import Keyring
 from atelier.onboarding import operator
 from atelier.orders import seeding
 from tests.furnishing import furnish
+from tests.nursery import Role
 from tests.servers import LOOPBACK, Process, free_port, until
 
 ROLES = {
-    "web": ("-m", "web"),
-    "generation": ("-m", "tasks", "worker", "generation"),
-    "media": ("-m", "tasks", "worker", "media"),
-    "money": ("-m", "tasks", "worker", "money"),
-    "submitting": ("-m", "tasks", "worker", "generation", "--queues", "generation.video"),
-    "relay": ("-m", "tasks", "relay"),
-    "beat": ("-m", "schedules"),
+    "web": ("web",),
+    "generation": ("tasks", "worker", "generation"),
+    "media": ("tasks", "worker", "media"),
+    "money": ("tasks", "worker", "money"),
+    "submitting": ("tasks", "worker", "generation", "--queues", "generation.video"),
+    "relay": ("tasks", "relay"),
+    "beat": ("schedules",),
 }
 SECRET = "4f1d0a7c9be24d0f8a63b5e7c2d19480f7a6e5d4c3b2a190"
 KEYRING = Keyring.of(SECRET)
@@ -93,7 +93,7 @@ class Stack:
                 name, number = f"{role}-{number}", number + 1
             environment = {**self._environment, **env, **({"ATELIER_FAULT": fault} if fault else {})}
             log = Path(tempfile.mkstemp(prefix=f"{name}-", suffix=".log", dir=self.folder)[1])
-            process = Process([sys.executable, *ROLES[role]], log=log, env=environment)
+            process = Role(*ROLES[role], log=log, env=environment)
             self.processes[name] = process.start(ready=self._ready if role == "web" else None)
 
     def start_all(self) -> None:

@@ -4,7 +4,8 @@ Each process decides from its own counters; a background task adds what it count
 learns what the others counted. While Redis is slow, frozen or gone the process goes on with what it knows, so a limit
 is then per process. Between two exchanges a process can let through at most what arrives in that fifth of a second.
 
-The window slides: what the last minute used up counts for the part of it that is still within sixty seconds.
+The window slides: what the last minute used up counts, rounded up, for the part of it that is still within sixty
+seconds.
 """
 
 import asyncio
@@ -164,7 +165,7 @@ class Limits:
         count = policy.counts.get(key) or policy.start(key)
         left = WINDOW_MS - elapsed
         reset = -(-left // 1000)
-        free = limit - count.known - count.pending - count.before * left // WINDOW_MS
+        free = limit - count.known - count.pending - -(-count.before * left // WINDOW_MS)
         if free < amount:
             return Quota(policy, max(0, free), reset, _wait_seconds(limit, count, left, amount), limit)
         count.pending += amount
@@ -224,9 +225,9 @@ def _wait_seconds(limit: int, count: Count, left: int, amount: int) -> int:
     used = count.known + count.pending
     room = limit - used - amount
     if room >= 0:  # The past window is in the way: wait until enough of it has slid out.
-        wait_ms = left - WINDOW_MS * (room + 1) / count.before
+        wait_ms = left - WINDOW_MS * room / count.before
     else:  # This window is in the way: wait for its end, and then until enough of it has slid out.
-        wait_ms = left + WINDOW_MS * (1 - (max(0, limit - amount) + 1) / max(1, used))
+        wait_ms = left + WINDOW_MS * (1 - max(0, limit - amount) / max(1, used))
     return math.floor(wait_ms / 1000) + 1
 
 

@@ -78,7 +78,7 @@ async def test_a_platform_works_heals_and_leaves_nothing_behind(up: StartUp, run
     refuses_a_second(platform, run)
     knows_its_flower(platform)
     leaves_nothing(platform, signal.SIGINT)
-    assert platform.child.child.returncode == 0
+    assert platform.child.child.wait() == 0
 
 
 def refuses_a_second(platform: Up, run: Run) -> None:

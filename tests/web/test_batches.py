@@ -93,17 +93,19 @@ async def test_every_item_is_answered_in_its_place(served: Served, world: World,
         wish(config={"steps": 0}),
         wish(webhook={"url": "https://example.org/"}),
         {"agentId": 7},
+        {**wish(), "inputData": {"prompt": "x", "size": 1 << 64}},
     ]
     status, body, headers = await send(served, person, items)
-    assert (status, body["accepted"], body["refused"]) == (202, 2, 5)
+    assert (status, body["accepted"], body["refused"]) == (202, 2, 6)
     assert headers["Location"] == f"{PATH}/{body['batchId']}" == body["links"]["self"]
-    assert [item["index"] for item in body["items"]] == list(range(7))
-    assert [item["success"] for item in body["items"]] == [True, False, True, False, False, False, False]
+    assert [item["index"] for item in body["items"]] == list(range(8))
+    assert [item["success"] for item in body["items"]] == [True, False, True, *[False] * 5]
     assert [item["error"]["code"] for item in body["items"] if not item["success"]] == [
-        *("VALIDATION_FAILED", "AGENT_UNAVAILABLE", "VALIDATION_FAILED", "VALIDATION_FAILED", "VALIDATION_FAILED")
+        *("VALIDATION_FAILED", "AGENT_UNAVAILABLE", *["VALIDATION_FAILED"] * 4)
     ]
     assert body["items"][1]["error"]["details"][0]["path"] == ["unknown"]
     assert body["items"][4]["error"]["details"][0]["path"] == ["config", "steps"]
+    assert body["items"][7]["error"]["details"][0]["code"] == "number_too_large"
     assert set(body) == {field.alias for field in BatchAnswer.model_fields.values()}
     assert shop.balance(person.id).held == 2
     assert {shop.job(item["jobId"])["batch_id"] for item in body["items"] if item["success"]} == {body["batchId"]}
@@ -157,6 +159,12 @@ async def test_what_is_no_list_of_one_to_a_hundred_is_refused(
 ) -> None:
     status, body, _ = await send(served, rich(world, shop, credits=1), items)
     assert (status, body["code"], body["details"][0]["path"][0]) == (400, "VALIDATION_FAILED", "items")
+
+
+async def test_an_item_that_is_no_object_is_named(served: Served, world: World, shop: Workshop) -> None:
+    status, body, _ = await send(served, rich(world, shop, credits=1), [wish(), "nothing"])
+    assert status == 400
+    assert [(one["path"], one["code"]) for one in body["details"]] == [(["items", 1], "dict_type")]
 
 
 async def test_a_body_that_is_too_large_is_refused(served: Served, world: World, shop: Workshop) -> None:

@@ -73,6 +73,7 @@ def test_the_window_slides_so_that_its_edge_gives_nothing_away() -> None:
     end = START + WINDOW_MS - 1
     assert _taken(made, "a", end, tries=99) == 60
     assert _taken(made, "a", end + 1, tries=99) == 0
+    assert _taken(made, "a", end + 2, tries=99) == 0, "a thousandth of a request is no request"
     assert _taken(made, "a", end + 1 + WINDOW_MS // 2, tries=99) == 30
     assert _taken(made, "a", end + 3 * WINDOW_MS, tries=99) == 60
 

@@ -1,14 +1,25 @@
 """Jobs that are submitted together."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from atelier.jobs.batches import ITEMS_MAX
 from web.problems import Problem
 from web.schemas.generate import Submitted, Wanted
 from web.schemas.jobs import JobAnswer
-from web.schemas.model import Answer, Body, JsonObject, PageQuery, Pagination, Timestamp, Uuid
+from web.schemas.model import Answer, Body, PageQuery, Pagination, Timestamp, Uuid
+
+
+def _object(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("dict_type", "Input should be an object")
+    return validate(value)
+
+
+Item = Annotated[Wanted | dict[str, Any], WrapValidator(_object)]
+"""A request for a job, or an object that is none: what is wrong with it is told in its own answer."""
 
 
 class BatchBody(Body):
@@ -27,7 +38,7 @@ class BatchBody(Body):
         }
     )
 
-    items: list[Wanted | JsonObject] = Field(
+    items: list[Item] = Field(
         min_length=1,
         max_length=ITEMS_MAX,
         description="each like the body of POST /api/workshop/generate, without `webhook`",
