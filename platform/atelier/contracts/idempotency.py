@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from atelier.kernel.columns import JsonDoc, Key, Millis
-from atelier.kernel.database import Again, Base, is_duplicate, is_lock_wait
+from atelier.kernel.database import Again, Base, any_of, is_duplicate, is_lock_wait
 from atelier.kernel.errors import Conflict, Refusal
 
 KEPT_HOURS = 24
@@ -96,10 +96,11 @@ def find_many(session: Session, keys: Iterable[str]) -> Mapping[str, Stored]:
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    rows = session.connection().execute(
-        select(TABLE.c.key, TABLE.c.fingerprint, TABLE.c.status, TABLE.c.answer).where(TABLE.c.key.in_(wanted))
-    )
+    rows = session.connection().execute(_FIND, {"keys": wanted})
     return {row.key: Stored(fingerprint=row.fingerprint, status=row.status, answer=row.answer) for row in rows}
+
+
+_FIND = select(TABLE.c.key, TABLE.c.fingerprint, TABLE.c.status, TABLE.c.answer).where(TABLE.c.key.in_(any_of("keys")))
 
 
 def look(session: Session, one: Keyed | None) -> Stored | None:

@@ -62,4 +62,7 @@ def enqueue_many(session: Session, messages: Iterable[tuple[Contract[M], M]], *,
         for contract, message in messages
     ]
     if rows:
-        session.connection().execute(insert(TABLE), rows)
+        session.connection().execute(_INSERT, rows)
+
+
+_INSERT = insert(TABLE)

@@ -15,7 +15,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import KombuError, OperationalError
 from pydantic_core import from_json
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Integer, String, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from atelier.contracts import dead_messages, messages
@@ -23,7 +23,7 @@ from atelier.contracts.dead_messages import Dead, Reason
 from atelier.contracts.outbox import TABLE
 from atelier.kernel import faults, logs
 from atelier.kernel.clock import db_now_ms, now_ms
-from atelier.kernel.database import Database
+from atelier.kernel.database import Database, any_of
 from atelier.kernel.errors import Transient
 from atelier.kernel.ids import new_id
 
@@ -46,30 +46,32 @@ class Row:
 
 def claim(session: Session, *, claimant: str, limit: int = BATCH_MAX) -> list[Row]:
     """Take due rows for a lease. Rows that another relay holds are passed over, not waited for."""
-    now = db_now_ms()
-    rows = (
-        session.connection()
-        .execute(
-            select(T.id, T.contract, T.message)
-            .where(T.available_ms <= now)
-            .order_by(T.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        .all()
-    )
+    rows = session.connection().execute(_DUE, {"most": limit}).all()
     if rows:
-        session.connection().execute(
-            update(TABLE)
-            .where(T.id.in_([row.id for row in rows]))
-            .values(claimed_by=claimant, available_ms=now + CLAIM_MS, tries=T.tries + 1)
-        )
+        session.connection().execute(_CLAIM, {"ids": [row.id for row in rows], "by": claimant})
     return [Row(row.id, row.contract, row.message) for row in rows]
+
+
+_DUE = (
+    select(T.id, T.contract, T.message)
+    .where(T.available_ms <= db_now_ms())
+    .order_by(T.id)
+    .limit(bindparam("most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(TABLE)
+    .where(T.id.in_(any_of("ids")))
+    .values(claimed_by=bindparam("by", type_=String), available_ms=db_now_ms() + CLAIM_MS, tries=T.tries + 1)
+)
 
 
 def finish(session: Session, *, claimant: str, ids: Sequence[int]) -> None:
     """Forget rows that were published, unless the lease passed to another relay."""
-    session.connection().execute(delete(TABLE).where(T.id.in_(ids), or_(T.claimed_by == claimant)))
+    session.connection().execute(_FINISH, {"ids": ids, "by": claimant})
+
+
+_FINISH = delete(TABLE).where(T.id.in_(any_of("ids")), T.claimed_by == bindparam("by"))
 
 
 def give_back(session: Session, *, claimant: str, ids: Sequence[int]) -> None:

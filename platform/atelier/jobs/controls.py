@@ -87,11 +87,12 @@ class Control:
 
 _COLUMNS = tuple(CONTROLS.columns)
 _NAMES = tuple(column.name for column in _COLUMNS)
+_STANDING = select(*_COLUMNS).order_by(C.kind, C.name)
 
 
 def standing(session: Session, *, lock: Collection[tuple[str, str]] = ()) -> dict[tuple[str, str], Control]:
     """All controls by kind and name; or only those that are named in `lock`, locked."""
-    query = select(*_COLUMNS).order_by(C.kind, C.name)
+    query = _STANDING
     if lock:
         wanted = [(C.kind == kind) & (C.name == name) for kind, name in sorted(lock)]
         query = query.where(or_(*wanted)).with_for_update()

@@ -12,6 +12,7 @@ from atelier.jobs import dead_letters, states
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel.clock import db_now_ms
+from atelier.kernel.database import any_of
 
 J = JOBS.c
 A = ATTEMPTS.c
@@ -74,7 +75,7 @@ def finish(session: Session, endings: Sequence[Ending]) -> Finished:
         session.connection().execute(_END, dict(zip(_CHANGED, change, strict=True)) | {"job_ids": job_ids})
     results = [_result(one, now_ms=seen[one.job_id].now_ms) for one in ended if one.result is not None]
     if results:
-        session.connection().execute(insert(RESULTS), results)
+        session.connection().execute(_KEEP, results)
     # A step has no letter: what is tried again is the whole.
     if failed := [one.job_id for one in ended if one.state == states.FAILED and not seen[one.job_id].parent_id]:
         dead_letters.bury(session, failed)
@@ -94,6 +95,7 @@ def _result(one: Ending, *, now_ms: int) -> dict[str, Any]:
     return {"job_id": one.job_id, "document": one.result, "expires_ms": expires_ms}
 
 
+_KEEP = insert(RESULTS)
 _CHANGED = ("to_state", "taken", "code", "message", "steps", "number")
 # MySQL evaluates assignments from left to right with the new values, so `seq` is set before the fence it reads.
 _END = (
@@ -139,12 +141,11 @@ _SEEN: tuple[ColumnElement[Any], ...] = (
     *(J.id, J.fence, J.state, J.seq, J.lease_ms, db_now_ms(), J.queue, J.user_id, J.provider, J.key_id),
     J.parent_id,
 )
+_LOCK = select(*_SEEN).where(J.id.in_(any_of("job_ids"))).order_by(J.id).with_for_update()
 
 
 def _locked(session: Session, endings: Iterable[Ending]) -> Mapping[str, _Seen]:
-    rows: Any = session.connection().execute(
-        select(*_SEEN).where(J.id.in_(sorted(one.job_id for one in endings))).order_by(J.id).with_for_update()
-    )
+    rows: Any = session.connection().execute(_LOCK, {"job_ids": sorted(one.job_id for one in endings)})
     return {
         row[0]: _Seen(
             fence=row[1],
@@ -178,9 +179,13 @@ def end_attempts(session: Session, attempts: Sequence[tuple[str, int, str]]) -> 
     for job_id, fence, outcome in attempts:
         alike.setdefault(outcome, []).append((job_id, fence))
     for outcome, keys in alike.items():
-        session.connection().execute(
-            update(ATTEMPTS)
-            # The plain list of ids is for databases that can't search an index by pairs.
-            .where(A.job_id.in_([key[0] for key in keys]), tuple_(A.job_id, A.fence).in_(keys), A.outcome.is_(None))
-            .values(outcome=outcome, finished_ms=db_now_ms())
-        )
+        which = {"job_ids": [key[0] for key in keys], "keys": keys}
+        session.connection().execute(_END_ATTEMPTS, {**which, "went": outcome})
+
+
+_END_ATTEMPTS = (
+    update(ATTEMPTS)
+    # The plain list of ids is for databases that can't search an index by pairs.
+    .where(A.job_id.in_(any_of("job_ids")), tuple_(A.job_id, A.fence).in_(any_of("keys")), A.outcome.is_(None))
+    .values(outcome=bindparam("went", type_=String), finished_ms=db_now_ms())
+)

@@ -7,15 +7,16 @@ a backlog. Lanes are locked in the order of their keys, after controls and every
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Integer, Update, and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
 from atelier.jobs.lane_models import CONTROLS, LANES, PROVIDER, QUEUE
 from atelier.jobs.models import JOBS
-from atelier.kernel.database import matched
+from atelier.kernel.database import any_of, matched
 
 C = CONTROLS.c
 J = JOBS.c
@@ -46,16 +47,19 @@ def lock(session: Session, keys: Iterable[LaneKey]) -> dict[LaneKey, Lane]:
         users.setdefault(key.queue, set()).add(key.user_id)
     found: dict[LaneKey, Lane] = {}
     for queue in sorted(users):
-        rows = session.connection().execute(
-            select(L.queue, L.user_id, L.provider, L.turn_ms, L.open, L.owed)
-            .where(L.queue == queue, L.user_id.in_(sorted(users[queue])))
-            .order_by(L.queue, L.user_id, L.provider)
-            .with_for_update()
-        )
+        rows = session.connection().execute(_LOCK, {"queue": queue, "user_ids": sorted(users[queue])})
         for row in rows:
             key = LaneKey(row[0], row[1], row[2])
             found[key] = Lane(key, row[3], bool(row[4]), bool(row[5]))
     return found
+
+
+_LOCK = (
+    select(L.queue, L.user_id, L.provider, L.turn_ms, L.open, L.owed)
+    .where(L.queue == bindparam("queue"), L.user_id.in_(any_of("user_ids")))
+    .order_by(L.queue, L.user_id, L.provider)
+    .with_for_update()
+)
 
 
 def open_for(session: Session, keys: Iterable[LaneKey]) -> None:
@@ -65,7 +69,10 @@ def open_for(session: Session, keys: Iterable[LaneKey]) -> None:
     change(session, [key for key in wanted if key in known and not known[key].open], open=1)
     missing = [key._asdict() for key in wanted if key not in known]
     if missing:
-        session.connection().execute(insert(LANES), missing)
+        session.connection().execute(_INSERT, missing)
+
+
+_INSERT = insert(LANES)
 
 
 def freed(session: Session, places: Sequence[tuple[LaneKey, str]]) -> list[tuple[str, str]]:
@@ -92,16 +99,23 @@ def _held_back(session: Session, keys: Iterable[LaneKey]) -> frozenset[tuple[str
     Whoever turns somebody away holds the control's lock while it counts what runs. So either it has counted these
     places as free, or what it owes is seen here.
     """
-    of_kind: dict[str, set[str]] = {}
-    for kind, name in {control for key in keys for control in _controls_of(key)}:
-        of_kind.setdefault(kind, set()).add(name)
-    rows = session.connection().execute(
-        select(C.kind, C.name, C.owed)
-        .where(or_(*(and_(C.kind == kind, C.name.in_(sorted(names))) for kind, names in sorted(of_kind.items()))))
-        .order_by(C.kind, C.name)
-        .with_for_update(read=True)
-    )
+    those = {control for key in keys for control in _controls_of(key)}
+    names = {kind: sorted(name for its, name in those if its == kind) for kind in (PROVIDER, QUEUE)}
+    rows = session.connection().execute(_SHARE, {"providers": names[PROVIDER], "queues": names[QUEUE]})
     return frozenset((row[0], row[1]) for row in rows if row[2])
+
+
+_SHARE = (
+    select(C.kind, C.name, C.owed)
+    .where(
+        or_(
+            and_(C.kind == PROVIDER, C.name.in_(any_of("providers"))),
+            and_(C.kind == QUEUE, C.name.in_(any_of("queues"))),
+        )
+    )
+    .order_by(C.kind, C.name)
+    .with_for_update(read=True)
+)
 
 
 def _controls_of(key: LaneKey) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -113,10 +127,20 @@ def change(session: Session, keys: Sequence[LaneKey], **values: int) -> None:
     alike: dict[tuple[str, str], list[str]] = {}
     for key in keys:
         alike.setdefault((key.queue, key.provider), []).append(key.user_id)
+    to = {f"to_{name}": value for name, value in values.items()}
     for (queue, provider), user_ids in alike.items():
-        session.connection().execute(
-            update(LANES).where(L.queue == queue, L.provider == provider, L.user_id.in_(user_ids)).values(**values)
-        )
+        which = {"of_queue": queue, "of_provider": provider, "of_users": user_ids}
+        session.connection().execute(_change(tuple(values)), {**which, **to})
+
+
+@lru_cache
+def _change(names: tuple[str, ...]) -> Update:
+    which = (
+        L.queue == bindparam("of_queue"),
+        L.provider == bindparam("of_provider"),
+        L.user_id.in_(any_of("of_users")),
+    )
+    return update(LANES).where(*which).values({name: bindparam(f"to_{name}", type_=BigInteger) for name in names})
 
 
 def prune(session: Session, *, before_ms: int, limit: int) -> int:
@@ -143,5 +167,13 @@ def prune(session: Session, *, before_ms: int, limit: int) -> int:
 
 def counted(session: Session, *, queue: str, most: int) -> int:
     """How many lanes of the queue have something due, counted up to `most`."""
-    some = select(L.user_id).where(L.queue == queue, L.open == 1).limit(most).subquery()
-    return session.connection().execute(select(func.count()).select_from(some)).scalar_one()
+    count: int = session.connection().execute(_COUNT, {"queue": queue, "most": most}).scalar_one()
+    return count
+
+
+_COUNT = select(func.count()).select_from(
+    select(L.user_id)
+    .where(L.queue == bindparam("queue"), L.open == 1)
+    .limit(bindparam("most", type_=Integer))
+    .subquery()
+)

@@ -12,9 +12,10 @@ What is looked at doesn't grow with the backlog: as many lanes as there are plac
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import ScalarSelect, Select, and_, func, select, union_all
+from sqlalchemy import Executable, Integer, ScalarSelect, and_, bindparam, func, select, union_all
 from sqlalchemy.orm import Session
 
 from atelier.jobs import controls, lanes, states
@@ -23,6 +24,7 @@ from atelier.jobs.lane_models import LANES, PAUSED, PROVIDER, QUEUE
 from atelier.jobs.lanes import Lane, LaneKey
 from atelier.jobs.models import JOBS
 from atelier.kernel.clock import db_now_ms
+from atelier.kernel.database import any_of
 
 J = JOBS.c
 L = LANES.c
@@ -83,19 +85,19 @@ def pick(session: Session, *, asked: Sequence[str], places: int, window: int, pr
 
 
 def _asked(session: Session, job_ids: Sequence[str]) -> list[_Asked]:
-    now = db_now_ms()
-    rows = session.connection().execute(
-        select(
-            J.id,
-            J.queue,
-            J.user_id,
-            J.provider,
-            and_(J.state == states.PENDING, J.run_after_ms <= now),
-            and_(J.state == states.RUNNING, J.lease_ms < now),
-            now,
-        ).where(J.id.in_(job_ids))
-    )
+    rows = session.connection().execute(_ASKED, {"job_ids": job_ids})
     return [_Asked(row[0], LaneKey(row[1], row[2], row[3]), bool(row[4]), bool(row[5]), row[6]) for row in rows]
+
+
+_ASKED = select(
+    J.id,
+    J.queue,
+    J.user_id,
+    J.provider,
+    and_(J.state == states.PENDING, J.run_after_ms <= db_now_ms()),
+    and_(J.state == states.RUNNING, J.lease_ms < db_now_ms()),
+    db_now_ms(),
+).where(J.id.in_(any_of("job_ids")))
 
 
 class _Round:
@@ -308,31 +310,28 @@ _VALUES: Mapping[str, Mapping[str, int]] = {
 
 def _first(session: Session, *, queue: str, providers: Sequence[str], limit: int) -> list[LaneKey]:
     """The open lanes of a queue that were served least lately, `limit` at most of each provider."""
-    parts = [_first_of(queue, provider, limit) for provider in providers]
-    rows = session.connection().execute(union_all(*parts) if len(parts) > 1 else parts[0]).all()
+    rows = session.connection().execute(_first_of(tuple(providers)), {"queue": queue, "most": limit}).all()
     ordered = sorted(rows, key=lambda row: (row.turn_ms, row.user_id))
     return [LaneKey(queue, row.user_id, row.provider) for row in ordered[:limit]]
 
 
-def _first_of(queue: str, provider: str, limit: int) -> Select[tuple[str, str, int]]:
-    first = (
+@lru_cache
+def _first_of(providers: tuple[str, ...]) -> Executable:
+    parts = [
         select(L.user_id, L.provider, L.turn_ms)
-        .where(L.queue == queue, L.open == 1, L.provider == provider)
+        .where(L.queue == bindparam("queue"), L.open == 1, L.provider == provider)
         .order_by(L.turn_ms, L.user_id)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
         .subquery()
-    )
-    return select(first)
+        for provider in providers
+    ]
+    return union_all(*map(select, parts)) if len(parts) > 1 else select(parts[0])
 
 
 def _fronts(session: Session, keys: Sequence[LaneKey]) -> dict[LaneKey, _Front]:
     """The first two due jobs of each lane, and how many jobs its user has running in the queue."""
-    queue = keys[0].queue
-    rows = session.connection().execute(
-        select(L.user_id, L.provider, _AT_WORK, _FIRST, _SECOND).where(
-            L.queue == queue, L.user_id.in_(sorted({key.user_id for key in keys}))
-        )
-    )
+    queue, user_ids = keys[0].queue, sorted({key.user_id for key in keys})
+    rows = session.connection().execute(_FRONTS, {"queue": queue, "user_ids": user_ids})
     return {LaneKey(queue, row[0], row[1]): _Front(row[2], row[3], row[4]) for row in rows}
 
 
@@ -346,6 +345,7 @@ def _nth(offset: int) -> ScalarSelect[str]:
             J.user_id == L.user_id,
             J.run_after_ms <= db_now_ms(),
         )
+        .with_hint(JOBS, "FORCE INDEX (ix_jobs_lane)", "mysql")
         .order_by(J.rank_ms, J.id)
         .limit(1)
         .offset(offset)
@@ -355,27 +355,37 @@ def _nth(offset: int) -> ScalarSelect[str]:
 
 
 _FIRST, _SECOND = _nth(0), _nth(1)
+# Left to itself the database goes by averages: it would read all that runs, or all that a user with a long past has
+# ever had, for each lane.
 _AT_WORK = (
     select(func.count())
     .select_from(JOBS)
+    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
     .where(J.user_id == L.user_id, J.state == states.RUNNING, J.queue == L.queue)
     .correlate(LANES)
     .scalar_subquery()
 )
+_FRONTS = select(L.user_id, L.provider, _AT_WORK, _FIRST, _SECOND).where(
+    L.queue == bindparam("queue"), L.user_id.in_(any_of("user_ids"))
+)
 
 
 def _next(session: Session, key: LaneKey, *, beside: Sequence[str], limit: int) -> list[str]:
-    rows = session.connection().execute(
-        select(J.id)
-        .where(
-            J.provider == key.provider,
-            J.state == states.PENDING,
-            J.queue == key.queue,
-            J.user_id == key.user_id,
-            J.run_after_ms <= db_now_ms(),
-            J.id.not_in(beside),
-        )
-        .order_by(J.rank_ms, J.id)
-        .limit(limit)
-    )
+    rows = session.connection().execute(_NEXT, {**key._asdict(), "beside": beside, "most": limit})
     return list(rows.scalars())
+
+
+_NEXT = (
+    select(J.id)
+    .where(
+        J.provider == bindparam("provider"),
+        J.state == states.PENDING,
+        J.queue == bindparam("queue"),
+        J.user_id == bindparam("user_id"),
+        J.run_after_ms <= db_now_ms(),
+        J.id.not_in(any_of("beside")),
+    )
+    .with_hint(JOBS, "FORCE INDEX (ix_jobs_lane)", "mysql")
+    .order_by(J.rank_ms, J.id)
+    .limit(bindparam("most", type_=Integer))
+)

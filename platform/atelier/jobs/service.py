@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, insert, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, String, and_, bindparam, case, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from atelier.jobs import lanes, states
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS
 from atelier.kernel.clock import db_now_ms
-from atelier.kernel.database import matched
+from atelier.kernel.database import any_of, filled, matched
 
 J = JOBS.c
 
@@ -69,6 +69,7 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
             "config": one.config,
             "retry_of": one.retry_of,
             "key_id": one.key_id,
+            "pricing": one.pricing,
             "batch_id": one.batch_id,
             "parent_id": one.parent_id,
             "step": one.step,
@@ -77,11 +78,11 @@ def create(session: Session, new: Sequence[NewJob], *, now_ms: int, republish_ms
         }
         for one in new
     ]
-    if any(one.pricing for one in new):
-        # Most prices are fixed, and every value costs time on its way to the server.
-        rows = [{**row, "pricing": one.pricing} for row, one in zip(rows, new, strict=True)]
-    session.connection().execute(insert(JOBS), rows)
+    session.connection().execute(_INSERT, filled(rows, *_SELDOM))
     lanes.open_for(session, [LaneKey(one.queue, one.user_id, one.provider) for one in new])
+
+
+_INSERT, _SELDOM = insert(JOBS), ("project_id", "retry_of", "key_id", "pricing", "batch_id", "parent_id", "step")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,7 @@ _CLAIMED = (
     J.pricing,
     J.parent_id,
 )
+_HELD_BY = select(*_CLAIMED).where(J.id.in_(any_of("job_ids")), J.owner == bindparam("by"))
 
 
 def claim(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int) -> list[Claimed]:
@@ -144,24 +146,7 @@ def claim(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int
 
     MySQL evaluates assignments from left to right with the new values, so `seq` is set before the fence it reads.
     """
-    now = db_now_ms()
-    due = and_(J.state == states.PENDING, J.run_after_ms <= now)
-    abandoned = and_(J.state == states.RUNNING, J.lease_ms < now)
-    taken = matched(
-        session,
-        update(JOBS)
-        .where(J.id.in_(job_ids), J.attempts < J.attempts_max, or_(due, abandoned))
-        .ordered_values(
-            (J.seq, (J.fence + 1) * states.SEQ_STEP + 1),
-            (J.state, states.RUNNING),
-            (J.fence, J.fence + 1),
-            (J.attempts, J.attempts + 1),
-            (J.owner, owner),
-            (J.lease_ms, now + lease_ms),
-            (J.sweep_ms, now + lease_ms),
-            (J.started_ms, func.coalesce(J.started_ms, now)),
-        ),
-    )
+    taken = matched(session, _CLAIM, {"job_ids": job_ids, "by": owner, "for_ms": lease_ms})
     claimed = held_by(session, job_ids=job_ids, owner=owner, lease_ms=lease_ms)
     # When none was taken now but some are ours, this claim was committed and not answered: it is begun already.
     if taken:
@@ -169,9 +154,33 @@ def claim(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int
     return claimed
 
 
+_NOW = db_now_ms()
+_CLAIM = (
+    update(JOBS)
+    .where(
+        J.id.in_(any_of("job_ids")),
+        J.attempts < J.attempts_max,
+        or_(
+            and_(J.state == states.PENDING, J.run_after_ms <= _NOW),
+            and_(J.state == states.RUNNING, J.lease_ms < _NOW),
+        ),
+    )
+    .ordered_values(
+        (J.seq, (J.fence + 1) * states.SEQ_STEP + 1),
+        (J.state, states.RUNNING),
+        (J.fence, J.fence + 1),
+        (J.attempts, J.attempts + 1),
+        (J.owner, bindparam("by", type_=String)),
+        (J.lease_ms, _NOW + bindparam("for_ms", type_=BigInteger)),
+        (J.sweep_ms, _NOW + bindparam("for_ms", type_=BigInteger)),
+        (J.started_ms, func.coalesce(J.started_ms, _NOW)),
+    )
+)
+
+
 def held_by(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: int) -> list[Claimed]:
     """Those of the jobs that this owner has claimed."""
-    rows = session.connection().execute(select(*_CLAIMED).where(J.id.in_(job_ids), J.owner == owner))
+    rows = session.connection().execute(_HELD_BY, {"job_ids": job_ids, "by": owner})
     return [
         Claimed(
             id=row[0],
@@ -219,7 +228,10 @@ def _begin_attempts(session: Session, claimed: Sequence[Claimed]) -> None:
         }
         for one in claimed
     ]
-    session.connection().execute(insert(ATTEMPTS), rows)
+    session.connection().execute(_BEGIN, rows)
+
+
+_BEGIN = insert(ATTEMPTS)
 
 
 def provider_key(job_id: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import BigInteger, bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
+from atelier.kernel.database import any_of, filled
 from atelier.ledger.errors import InsufficientCredits, NoAccount
 from atelier.ledger.models import ACCOUNTS, TRANSFERS
 
@@ -122,7 +123,7 @@ def post(
         )
     transfers += [_passage(one, now_ms) for one in passages]
     if transfers:
-        session.connection().execute(insert(TRANSFERS), _without_empty(transfers))
+        session.connection().execute(_INSERT, filled(transfers, *_OPTIONAL))
         _write(session, before, counters)
     return outcomes
 
@@ -135,18 +136,7 @@ def locked(session: Session, account_ids: Iterable[str]) -> dict[str, Counters]:
     wanted = sorted(account_ids)
     if not wanted:
         return {}
-    found = session.connection().execute(
-        select(
-            ACCOUNTS.c.id,
-            ACCOUNTS.c.credits_posted,
-            ACCOUNTS.c.debits_posted,
-            ACCOUNTS.c.debits_pending,
-            ACCOUNTS.c.version,
-        )
-        .where(ACCOUNTS.c.id.in_(wanted), ACCOUNTS.c.kind == "user")
-        .order_by(ACCOUNTS.c.id)
-        .with_for_update()
-    )
+    found = session.connection().execute(_LOCK, {"accounts": wanted})
     counters = {row[0]: Counters(row[1], row[2], row[3], row[4]) for row in found}
     if len(counters) != len(wanted):
         raise NoAccount(next(account_id for account_id in wanted if account_id not in counters))
@@ -174,9 +164,15 @@ def _write(session: Session, before: Mapping[str, Counters], after: Mapping[str,
 
 
 _A = ACCOUNTS.c
+_LOCK = (
+    select(_A.id, _A.credits_posted, _A.debits_posted, _A.debits_pending, _A.version)
+    .where(_A.id.in_(any_of("accounts")), _A.kind == "user")
+    .order_by(_A.id)
+    .with_for_update()
+)
 _CHANGE = (
     update(ACCOUNTS)
-    .where(_A.id.in_(bindparam("accounts", expanding=True)))
+    .where(_A.id.in_(any_of("accounts")))
     .values(
         credits_posted=_A.credits_posted + bindparam("credit", type_=BigInteger),
         debits_posted=_A.debits_posted + bindparam("debit", type_=BigInteger),
@@ -186,15 +182,7 @@ _CHANGE = (
 )
 
 
-def _without_empty(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows without the columns that none of them fills: every value costs time on its way to the server."""
-    empty = [name for name in _OPTIONAL if all(row[name] is None for row in rows)]
-    for row in rows:
-        for name in empty:
-            del row[name]
-    return rows
-
-
+_INSERT = insert(TRANSFERS)
 _OPTIONAL = ("pending_id", "ref_type", "ref_id", "note", "actor")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from atelier.kernel.database import Again, is_duplicate
+from atelier.kernel.database import Again, any_of, is_duplicate
 from atelier.ledger import earnings, models, shares
 from atelier.ledger.errors import HoldResolved, InsufficientCredits
 from atelier.ledger.models import ACCOUNTS, TRANSFERS
@@ -113,15 +113,16 @@ class _Held:
 
 
 def _open_holds(session: Session, keys: Sequence[str]) -> dict[str, _Held]:
-    columns, ended = TRANSFERS.c, TRANSFERS.alias("ended")
-    rows = session.connection().execute(
-        select(
-            columns.key, columns.id, columns.account_id, columns.amount, columns.ref_type, columns.ref_id, columns.note
-        )
-        .select_from(TRANSFERS.outerjoin(ended, ended.c.pending_id == columns.id))
-        .where(columns.key.in_(list(keys)), columns.kind == "hold", ended.c.id.is_(None))
-    )
+    rows = session.connection().execute(_OPEN_HOLDS, {"keys": keys})
     return {row[0]: _Held(*row[1:]) for row in rows}
+
+
+_T, _ENDED = TRANSFERS.c, TRANSFERS.alias("ended")
+_OPEN_HOLDS = (
+    select(_T.key, _T.id, _T.account_id, _T.amount, _T.ref_type, _T.ref_id, _T.note)
+    .select_from(TRANSFERS.outerjoin(_ENDED, _ENDED.c.pending_id == _T.id))
+    .where(_T.key.in_(any_of("keys")), _T.kind == "hold", _ENDED.c.id.is_(None))
+)
 
 
 def _resolving(one: Resolution, held: _Held) -> Move:
