@@ -167,6 +167,10 @@ def _reflected(session: Session) -> MetaData:
 def _fingerprint(session: Session, *, schema: MetaData) -> dict[str, str]:
     connection = session.connection()
     found: dict[str, str] = {}
+    if connection.dialect.name != "sqlite":
+        # The server reads its own rows a hundred times faster than they would be read here.
+        named = ", ".join(table.name for table in schema.sorted_tables)
+        return {str(name): str(checksum) for name, checksum in connection.exec_driver_sql(f"CHECKSUM TABLE {named}")}
     for table in schema.sorted_tables:
         rows = sorted(to_json([*row], bytes_mode="base64", fallback=str) for row in connection.execute(select(table)))
         found[table.name] = hashlib.sha256(b"\n".join(rows)).hexdigest()
