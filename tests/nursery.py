@@ -77,13 +77,15 @@ class Nursery:
 
 
 class Role(Process):
-    """A role: `python -m MODULE …`, from the nursery."""
+    """A role: `python -m MODULE …`, from the nursery where there is one."""
 
     def __init__(self, module: str, *arguments: str, log: Path, env: Mapping[str, str]) -> None:
         super().__init__([sys.executable, "-m", module, *arguments], log=log, env=env)
 
     @override
     def _begin(self, environment: Mapping[str, str]) -> Child:
+        if sys.platform != "linux":
+            return super()._begin(environment)  # Elsewhere nobody can take over another's child.
         return NURSERY.fork(self.command[2], self.command[3:], log=self.log, env=environment)
 
 
