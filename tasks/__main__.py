@@ -35,6 +35,7 @@ def worker(name: str, served: str) -> None:
     """Run a Celery worker: threads for what waits, processes for what computes and for money."""
     os.environ["ATELIER_ROLE"] = f"worker-{name}"
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT" if name != "generation" else "SIGTERM")
+    garbage.hold()
     from tasks.app import CELERY  # noqa: PLC0415 - the environment above is read while Celery is imported
     from tasks.runtime import settings as own_settings  # noqa: PLC0415
 
@@ -71,6 +72,7 @@ def _pool(name: str, chosen: Settings) -> tuple[str, int]:
 def relay() -> None:
     """Move messages from the outbox to the broker."""
     os.environ["ATELIER_ROLE"] = "relay"
+    garbage.hold()
     from atelier.dispatch import broker  # noqa: PLC0415 - only these roles need it
     from atelier.dispatch.relay import Relay  # noqa: PLC0415 - only this role needs it
     from atelier.kernel.database import Database  # noqa: PLC0415

@@ -14,7 +14,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from tests.servers import Child, Process, until
 ROOT = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-IMPORTED = ("web.__main__", "tasks.runtime", "tasks.payments", "tasks.maintenance", "atelier.dispatch.hooks")
+IMPORTED = ("web.serving", "tasks.runtime", "tasks.payments", "tasks.maintenance", "atelier.dispatch.hooks")
 
 
 class Forked:
@@ -129,15 +128,13 @@ def _serve() -> None:
 
 
 def _fork_again(wish: Mapping[str, Any], telling: int) -> None:
+    between = os.getpid()
     pid = os.fork()
     if pid:
         os.write(telling, str(pid).encode())
         os._exit(0)
     os.setsid()
-    while os.getppid() != wish["for"]:
-        if os.getppid() == 1:
-            os._exit(1)
-        time.sleep(0.001)  # The process between is about to end.
+    until(lambda: os.getppid() != between, what="the process between has ended")
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != wish["for"]:
         os._exit(1)

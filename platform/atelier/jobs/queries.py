@@ -76,11 +76,12 @@ _SNAPSHOT = (
     J.parent_id,
 )
 _NAMES = tuple(column.name for column in _SNAPSHOT)
+_SNAPSHOTS = select(*_SNAPSHOT).where(J.id.in_(any_of("job_ids")))
 
 
 def snapshots(session: Session, *, job_ids: Sequence[str]) -> dict[str, Snapshot]:
     """The jobs with these ids, whoever owns them: the caller checks `user_id`."""
-    rows = session.connection().execute(select(*_SNAPSHOT).where(J.id.in_(job_ids)))
+    rows = session.connection().execute(_SNAPSHOTS, {"job_ids": job_ids})
     return {row[0]: Snapshot(**dict(zip(_NAMES, row, strict=True))) for row in rows}
 
 
