@@ -30,7 +30,7 @@ from sqlalchemy.engine import URL
 from atelier.gateways import sandbox_identity
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
-from tests import databases
+from tests import databases, statements
 from tests.databases import FreshDatabases, MariaDatabases, SqliteDatabases
 from tests.sandbox_server import SandboxServer
 from tests.servers import MariaServer, Process, ValkeyServer
@@ -72,6 +72,7 @@ def pytest_configure() -> None:
     """Forget the settings of the shell: a test says what it needs. Give properties the time that a database takes."""
     hypothesis.settings.register_profile("atelier", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("atelier")
+    statements.share()
     for name in list(os.environ):
         named = name.removesuffix("_FILE")
         if named in SETTINGS_WITHOUT_PREFIX or (name.startswith("ATELIER_") and not name.startswith(OF_TESTS)):
