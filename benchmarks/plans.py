@@ -74,7 +74,6 @@ def examined(database: Database, person: Person, job_id: str) -> list[UseCase]:
         "result": lambda session: queries.stored(session, job_id=job_id, user_id=person.user_id),
         "list": lambda session: queries.page(session, mine, offset=0, limit=20),
         "list of one state": lambda session: queries.page(session, failed, offset=0, limit=20),
-        "waiting": lambda session: queries.waiting(session, user_ids=[person.user_id]),
         "balance": lambda session: ledger.balance(session, user_id=person.user_id),
     }
     return [database.transact(examine, name, case) for name, case in cases.items()]

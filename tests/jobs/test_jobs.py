@@ -1,7 +1,7 @@
 """The verbs of a job's life: who may change it, and that everyone else changes nothing."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from atelier.generation import sweep
-from atelier.jobs import queries, service, states
+from atelier.jobs import arrivals, controls, queries, service, states
+from atelier.jobs.arrivals import Found
 from atelier.jobs.errors import JobFinished, JobNotFound
 from atelier.jobs.queries import Filter
 from atelier.kernel.clock import SECOND_MS, now_ms
@@ -319,27 +320,44 @@ class TestQueries:
         found, total = shop.db.read(queries.page, Filter(user_id=user_id), offset=1, limit=2)
         assert ([one.id for one in found], total) == ([jobs[2], jobs[1]], 4)
 
-    def test_who_waits_is_counted_by_user_and_by_queue(self, shop: Workshop) -> None:
+    def test_what_a_submission_finds_is_counted_by_user_and_by_queue(self, shop: Workshop) -> None:
         user_id, other = shop.user(), shop.user()
         jobs = [shop.submit(one, 0) for one in (user_id, other, user_id, user_id)]
         shop.submit(user_id, 0, kind="image")
-        assert shop.db.read(queries.waiting, user_ids=[user_id, other]) == {
+
+        def there(job_id: str, *, crowded: Sequence[str] = ()) -> Found:
+            queues = ("generation.text", "generation.image", "generation.video")
+            known = {"user_ids": {user_id, other}, "queues": queues, "crowded": crowded}
+            return shop.db.read(arrivals.look, job_ids=[job_id], **known)
+
+        found = there(jobs[0])
+        assert found.waiting == {
             (user_id, "generation.text"): 3,
             (user_id, "generation.image"): 1,
             (other, "generation.text"): 1,
         }
-        ahead = [shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=job_id) for job_id in jobs]
-        assert ahead == [0, 1, 2, 3]
+        assert found.lanes == {"generation.text": 2, "generation.image": 1, "generation.video": 0}
+        assert (found.written, found.is_draining) == ({jobs[0]}, False)
+        assert abs(found.now_ms - now_ms()) < 60_000
+        assert [there(job_id).older["generation.text"] for job_id in jobs] == [0, 1, 2, 3]
+        assert there(new_id(), crowded=["generation.text"]).older == {"generation.image": 1, "generation.video": 0}
+        assert there(new_id()).written == set()
         shop.claim_one(jobs[0])
-        assert shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=jobs[3]) == 2
+        assert there(jobs[3]).older["generation.text"] == 2
+        shop.db.transact(controls.hold, kind="provider", name="kling", state="draining", reason=None, now_ms=now_ms())
+        assert there(new_id()).is_draining
 
     def test_a_long_queue_is_counted_to_a_thousand(self, shop: Workshop) -> None:
-        user_id = shop.user()
+        user_id, queue = shop.user(), "generation.text"
         shop.submit_all([shop.submission(user_id, 0) for _ in range(1_000)])
-        assert shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=new_id()) == 1_000
+
+        def older(job_id: str) -> int | None:
+            return shop.db.read(arrivals.look, job_ids=[job_id], user_ids=[user_id], queues=[queue]).older.get(queue)
+
+        assert older(new_id()) == 1_000
         last = shop.submit(user_id, 0)
-        assert shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=last) == 1_000
-        assert shop.db.read(queries.waiting_ahead, queue="generation.text", job_id=new_id()) is None
+        assert older(last) == 1_000
+        assert older(new_id()) is None
 
     def test_a_stranger_reads_nothing(self, shop: Workshop) -> None:
         job_id = shop.submit(shop.user(), 0)

@@ -29,9 +29,9 @@ from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
 from atelier.contracts.messages import RUN_IN, JobMessage
 from atelier.generation import into_project
 from atelier.generation.errors import Draining, NotPurchased, TooManyWaiting
-from atelier.jobs import controls, dead_letters, places
-from atelier.jobs import queries as jobs_queries
+from atelier.jobs import arrivals, controls, dead_letters, places
 from atelier.jobs import service as jobs
+from atelier.jobs.arrivals import Found
 from atelier.jobs.lane_models import PROVIDER, QUEUE
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.places import Newcomer
@@ -129,21 +129,25 @@ def submit(
 
     In `crowded` queues more jobs wait than are counted: they are not counted again.
     """
-    written, now_ms, is_draining = jobs_queries.existing(session, job_ids=[one.job_id for one in submissions])
-    outcomes: dict[str, Outcome] = _known(session, submissions, written=written)
+    there = arrivals.look(
+        session,
+        job_ids=[one.job_id for one in submissions],
+        user_ids={one.user_id for one in submissions},
+        queues={one.lane.queue for one in submissions},
+        crowded=crowded,
+    )
+    outcomes: dict[str, Outcome] = _known(session, submissions, written=there.written)
     fresh = [one for one in submissions if one.job_id not in outcomes]
-    if is_draining:
+    if there.is_draining:
         outcomes |= _drained(session, fresh)
         fresh = [one for one in fresh if one.job_id not in outcomes]
     outcomes |= into_project.refused(session, fresh, versions_max=limits.versions_max)
     fresh = [one for one in fresh if one.job_id not in outcomes]
-    user_ids = sorted({one.user_id for one in fresh})
-    waiting = jobs_queries.waiting(session, user_ids=user_ids) if user_ids else dict[tuple[str, str], int]()
-    taken, accounts = _taken(session, fresh, outcomes, now_ms=now_ms, waiting=waiting, waiting_max=limits.waiting_max)
+    taken, accounts = _taken(session, fresh, outcomes, there=there, waiting_max=limits.waiting_max)
     if taken:
         try:
-            positions = places.positions(session, [one.ahead for one in taken], waiting=waiting, crowded=crowded)
-            answers = _write(session, taken, now_ms=now_ms, limits=limits, positions=positions)
+            positions = places.positions(session, [one.ahead for one in taken], there=there)
+            answers = _write(session, taken, now_ms=there.now_ms, limits=limits, positions=positions)
         except IntegrityError as error:
             if is_duplicate(error):
                 raise Again from error
@@ -212,14 +216,13 @@ def _taken(
     fresh: Sequence[Submission],
     outcomes: dict[str, Outcome],
     *,
-    now_ms: int,
-    waiting: Mapping[tuple[str, str], int],
+    there: Found,
     waiting_max: int,
 ) -> tuple[list[Submission], dict[str, Posted]]:
     if not fresh:
         return [], {}
-    waiting_of = Counter[str]()
-    for (user_id, _), count in waiting.items():
+    now_ms, waiting_of = there.now_ms, Counter[str]()
+    for (user_id, _), count in there.waiting.items():
         waiting_of[user_id] += count
     open_ = [one for one in fresh if _may_run(session, one, outcomes, now_ms=now_ms)]
     budgets = key_budgets.lock(session, [one.key_id for one in open_ if one.key_id])

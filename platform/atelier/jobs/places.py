@@ -1,14 +1,14 @@
 """The positions of jobs that are being submitted: what is counted doesn't grow with the backlog."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from atelier.jobs import lanes, queries, states
+from atelier.jobs import states
+from atelier.jobs.arrivals import Found
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import JOBS
 from atelier.jobs.queries import POSITION_MAX
@@ -25,46 +25,25 @@ class Newcomer(NamedTuple):
     priority: str
 
 
-def positions(
-    session: Session,
-    new: Sequence[Newcomer],
-    *,
-    waiting: Mapping[tuple[str, str], int],
-    crowded: AbstractSet[str],
-) -> dict[str, int | None]:
-    """How many jobs come before each new one at most: those there already, and those before it in this group.
-
-    `waiting` says how many jobs each of the users has in each queue; in the `crowded` ones more wait than are counted.
-    """
+def positions(session: Session, new: Sequence[Newcomer], *, there: Found) -> dict[str, int | None]:
+    """How many jobs come before each new one at most: those there already, and those before it in this group."""
     found: dict[str, int | None] = {}
     for queue in {one.lane.queue for one in new}:
-        mine = [one for one in new if one.lane.queue == queue]
-        total = (
-            None
-            if queue in crowded
-            else queries.waiting_ahead(session, queue=queue, job_id=max(one.job_id for one in mine))
-        )
-        lanes_open = lanes.counted(session, queue=queue, most=POSITION_MAX + 1) if total != 0 else 0
-        found |= _in_queue(session, mine, waiting=waiting, total=total, lanes_open=lanes_open)
+        found |= _in_queue(session, [one for one in new if one.lane.queue == queue], queue, there)
     return found
 
 
-def _in_queue(
-    session: Session,
-    new: Sequence[Newcomer],
-    *,
-    waiting: Mapping[tuple[str, str], int],
-    total: int | None,
-    lanes_open: int,
-) -> dict[str, int | None]:
+def _in_queue(session: Session, new: Sequence[Newcomer], queue: str, there: Found) -> dict[str, int | None]:
     found: dict[str, int | None] = {}
+    total = there.older.get(queue)
+    lanes_open = there.lanes[queue] if total != 0 else 0
     earlier = Counter[str]()
     for number, one in enumerate(new):
         user_id = one.lane.user_id
-        there = waiting.get((user_id, one.lane.queue), 0)
-        own = there + earlier[user_id] if one.priority == "normal" else _before(session, one)
-        others = None if total is None else total - there + number - earlier[user_id]
-        users = max(0, lanes_open - bool(there)) + len(earlier.keys() - {user_id})
+        mine = there.waiting.get((user_id, queue), 0)
+        own = mine + earlier[user_id] if one.priority == "normal" else _before(session, one)
+        others = None if total is None else total - mine + number - earlier[user_id]
+        users = max(0, lanes_open - bool(mine)) + len(earlier.keys() - {user_id})
         position = own + users * (own + 1) if others is None else own + min(others, users * (own + 1))
         found[one.job_id] = position if position <= POSITION_MAX else None
         earlier[user_id] += 1

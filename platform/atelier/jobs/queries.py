@@ -1,14 +1,13 @@
 """Reading jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
-from atelier.jobs.lane_models import CONTROLS, DRAINING
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.models import ATTEMPTS, JOBS, RESULTS
 from atelier.kernel import ids
@@ -150,35 +149,6 @@ def of_batch(session: Session, *, batch_id: str) -> list[Snapshot]:
     return [Snapshot(**dict(zip(_NAMES, row, strict=True))) for row in rows]
 
 
-def waiting(session: Session, *, user_ids: Sequence[str]) -> Mapping[tuple[str, str], int]:
-    """How many pending jobs each of these users has, by user and queue."""
-    rows = session.connection().execute(_WAITING, {"user_ids": user_ids})
-    return {(row[0], row[1]): row[2] for row in rows}
-
-
-_WAITING = (
-    select(J.user_id, J.queue, func.count())
-    .where(J.user_id.in_(any_of("user_ids")), J.state == states.PENDING)
-    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
-    .group_by(J.user_id, J.queue)
-)
-
-
-def waiting_ahead(session: Session, *, queue: str, job_id: str) -> int | None:
-    """How many pending jobs of the queue are older, None when there are more than POSITION_MAX."""
-    count: int = session.connection().execute(_AHEAD, {"queue": queue, "job_id": job_id}).scalar_one()
-    return None if count > POSITION_MAX else count
-
-
-_AHEAD = select(func.count()).select_from(
-    select(J.id)
-    .where(J.queue == bindparam("queue"), J.state == states.PENDING, J.id < bindparam("job_id"))
-    .with_hint(JOBS, "FORCE INDEX (ix_jobs_queue_state)", "mysql")
-    .limit(POSITION_MAX + 1)
-    .subquery()
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """The parts of a job that are read seldom."""
@@ -255,29 +225,6 @@ def stored(session: Session, *, job_id: str, user_id: str) -> Stored | None:
         .one_or_none()
     )
     return Stored(**dict(zip(_STORED_NAMES, row, strict=True))) if row else None
-
-
-class Moment(NamedTuple):
-    """Which ids are jobs already, the database's time in milliseconds, and whether anything accepts nothing new."""
-
-    job_ids: set[str]
-    now_ms: int
-    draining: bool
-
-
-def existing(session: Session, *, job_ids: Sequence[str]) -> Moment:
-    """What a group of submissions has to know at first, in one round trip."""
-    rows = session.connection().execute(_EXISTING, {"job_ids": job_ids}).all()
-    return Moment({row[2] for row in rows if row[2] is not None}, rows[0][0], bool(rows[0][1]))
-
-
-_MOMENT = select(
-    db_now_ms().label("now"),
-    select(func.count()).where(CONTROLS.c.state == DRAINING).scalar_subquery().label("draining"),
-).subquery()
-_EXISTING = select(_MOMENT.c.now, _MOMENT.c.draining, J.id).select_from(
-    _MOMENT.outerjoin(JOBS, J.id.in_(any_of("job_ids")))
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
