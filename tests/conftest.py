@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 import hypothesis
 import pytest
+import structlog
 from sqlalchemy.engine import URL
 
 from atelier.gateways import sandbox_identity
@@ -41,6 +42,8 @@ ON_EITHER_DATABASE = frozenset(
         *("accounts", "administration", "analytics", "authoring", "crash", "files", "live", "mail"),
         *("marketplace", "notifications", "payments", "reconciliation", "seed_defects", "supervisor", "web"),
         *("webhooks", "workshop"),
+        *("test_collecting.py", "test_doctor.py", "test_every_state.py", "test_expiring.py", "test_families.py"),
+        *("test_metering.py", "test_story.py", "test_verdicts.py", "test_seeds.py"),
     }
 )
 JWT_SECRET = "4f1d0a7c9be24d0f8a63b5e7c2d19480f7a6e5d4c3b2a190"
@@ -73,6 +76,9 @@ def pytest_configure() -> None:
     hypothesis.settings.register_profile("atelier", deadline=None, print_blob=True)
     hypothesis.settings.load_profile("atelier")
     statements.share()
+    # A traceback in colours, with the values of all variables, takes longer than the test that it comes from.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     for name in list(os.environ):
         named = name.removesuffix("_FILE")
         if named in SETTINGS_WITHOUT_PREFIX or (name.startswith("ATELIER_") and not name.startswith(OF_TESTS)):

@@ -63,7 +63,7 @@ def with_run(db: Database, run: str) -> int:
     return db.read(lambda session: session.scalar(select(func.count()).select_from(DOCUMENTS).where(condition))) or 0
 
 
-def test_counts_are_exact_up_to_a_thousand_and_pages_end_there(market: Database) -> None:
+def counts_are_exact_up_to_a_thousand_and_pages_end_there(market: Database) -> None:
     most, second, third, *_ = LANGUAGE.chinese.words
     for run in (most, second, third, most[1:] + second, second + third[:1], most[:1] + most[:1], most + most + most):
         assert matches(market, run).total == min(with_run(market, run), COUNTED_MAX + 1), run
@@ -133,7 +133,7 @@ QUESTIONS: dict[str, Callable[[Database], Matches]] = {
 }
 
 
-def test_no_question_reads_a_table_from_end_to_end(market: Database) -> None:
+def no_question_reads_a_table_from_end_to_end(market: Database) -> None:
     for name, question in QUESTIONS.items():
         with sent(market) as statements:
             question(market)
@@ -144,3 +144,12 @@ def test_no_question_reads_a_table_from_end_to_end(market: Database) -> None:
         market.read(listing.categories)
     assert not {scan for statement, values in statements for scan in scans(market, statement, values)}
     assert not [statement for statement, _ in statements if " agents" in statement], "nobody is counted one by one"
+
+
+def test_what_is_asked_of_thousands(market: Database, subtests: pytest.Subtests) -> None:
+    for check in (
+        counts_are_exact_up_to_a_thousand_and_pages_end_there,
+        no_question_reads_a_table_from_end_to_end,
+    ):
+        with subtests.test(check.__name__):
+            check(market)

@@ -12,6 +12,7 @@ import pytest
 
 from atelier.cli import occupancy
 from tests.conftest import ProcessFactory
+from tests.nursery import NURSERY
 from tests.servers import Process, until
 
 READY_SECONDS_MAX = 60  # Promised are 15 s on an idle machine; tests share theirs.
@@ -28,15 +29,19 @@ class Run(Protocol):
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """`atelier …` in a folder of its own, in English."""
+def run(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """`atelier …` in a folder of its own, in English; from the nursery, or each would import everything again."""
+    streams = tmp_path_factory.mktemp("streams")
+    out, err, log = (streams / name for name in ("out", "err", "log"))
 
     def call(*arguments: str | Path, **env: str) -> "subprocess.CompletedProcess[str]":
-        command = [*ATELIER, *map(str, arguments)]
-        settings = {**os.environ, **ENGLISH, **env}
-        return subprocess.run(
-            command, cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=60, check=False
-        )
+        command = [*map(str, (tmp_path, out, err, *arguments))]
+        child = NURSERY.fork("tests.cli.began", command, log=log, env={**os.environ, **ENGLISH, **env})
+        try:
+            status = child.wait(timeout=60)
+        finally:
+            child.terminate()
+        return subprocess.CompletedProcess(command[3:], status, out.read_text("utf-8"), err.read_text("utf-8"))
 
     return call
 

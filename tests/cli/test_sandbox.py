@@ -1,5 +1,6 @@
 """`atelier sandbox`: what it prints makes a merchant of the one who reads it."""
 
+import os
 import shlex
 import signal
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_it_serves_what_it_prints_and_ends_when_asked(
     assert named["ATELIER_ALIPAY_PRIVATE_KEY"].startswith("-----BEGIN PRIVATE KEY-----\n")
     url = named["ATELIER_WECHAT_URL"]
     until(lambda: answers(url), what="the sandbox answers")
-    child.child.send_signal(signal.SIGINT)
+    os.kill(child.pid, signal.SIGINT)
     assert child.child.wait(timeout=20) == 0
 
 

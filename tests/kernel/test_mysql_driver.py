@@ -1,5 +1,6 @@
 """Values reach MariaDB as they are, whatever is in them: the short way and the driver's own write the same."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ VALUES = st.one_of(
 )
 
 
+@cache
 def _offline(kind: Any) -> Any:
+    """One for all examples: a connection makes a TLS context, which takes longer than a hundred of them."""
     connection = kind(defer_connect=True, charset="utf8mb4")
     connection.server_status = 0
     return connection
