@@ -4,16 +4,25 @@ import asyncio
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
 import httpx
 import pytest
+import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from atelier.cli import plan
 from atelier.cli.demo_client import Account, Client
+from atelier.cli.running import running
+from atelier.kernel.settings import load
 from tests.cli.conftest import ATELIER, ENGLISH, Run, StartUp, Up, command_line, is_alive
 from tests.conftest import ProcessFactory
 from tests.servers import until
@@ -117,25 +126,49 @@ def leaves_nothing(platform: Up, asked: signal.Signals) -> None:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
-async def test_it_uses_the_servers_that_are_named(database_url: str, redis_url: str, up: StartUp) -> None:
+async def test_it_uses_the_servers_that_are_named_and_nothing_outlives_it_when_it_is_killed(
+    database_url: str, redis_url: str, up: StartUp, run: Run
+) -> None:
     settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ATELIER_WELCOME_BONUS_ON": "registration"}
     platform = up(settings)
     assert set(platform.roles) == ROLES - {"valkey"}
     assert not (platform.data_dir / "atelier.db").exists()
     assert not (platform.data_dir / "admin-login").exists()
     assert (await echo(platform.address))[-1]["type"] == "job.completed"
-    leaves_nothing(platform, signal.SIGTERM)
 
-
-@pytest.mark.timeout(180)
-def test_nothing_outlives_a_killed_up(up: StartUp, run: Run) -> None:
-    platform = up()
     everyone = platform.everyone()
     os.kill(platform.child.pid, signal.SIGKILL)
     until(lambda: not any(is_alive(pid) for pid in everyone), what="everything is gone", seconds_max=10)
     # Its note is still there, its lock is not: the directory can be had again.
     again = run("migrate", "--data-dir", platform.data_dir)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("asked", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+async def test_it_stops_by_whatever_signal_it_is_asked(
+    asked: signal.Signals, served: str, tmp_path: Path, sandbox_keys: Path
+) -> None:
+    shutil.copytree(sandbox_keys, tmp_path / "sandbox")
+    planned = plan.make(load(data_dir=tmp_path, port=0), wants_model=False)
+    # What is already there answers for the roles, which take seconds to start.
+    alone = replace(planned, foundations=(), roles=(), address=served)
+    async with running(alone, verbose=False) as platform:
+        assert not platform.stopping.is_set()
+        os.kill(os.getpid(), asked)
+        await asyncio.wait_for(platform.stopping.wait(), timeout=10)
+
+
+@pytest_asyncio.fixture
+async def served() -> AsyncIterator[str]:
+    """The address of something that says that it is well, whatever it is asked."""
+
+    async def well(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    application = web.Application()
+    application.router.add_get("/{path:.*}", well)
+    async with TestServer(application) as server:
+        yield str(server.make_url("")).rstrip("/")
 
 
 @pytest.mark.timeout(240)
