@@ -1,11 +1,14 @@
 """Administrators look for anyone's jobs, cancel them, and have failed ones done once more."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import update
 
 from atelier.accounts.models import User
 from atelier.catalog.models import AGENTS
 from atelier.catalog.models import VERSIONS as AGENT_VERSIONS
+from atelier.jobs import states
 from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel.ids import new_id
 from atelier.webhooks import events as webhooks
@@ -172,14 +175,24 @@ async def test_nothing_is_replayed_twice(ward: Ward, someone: Person) -> None:
     ward.assert_sound()
 
 
-async def test_what_its_user_has_tried_again_is_no_dead_letter(ward: Ward, someone: Person) -> None:
-    job_id = ward.failed(someone)
+@pytest.mark.parametrize("ended", ["failed", "canceled"])
+async def test_what_its_user_has_tried_again_is_no_dead_letter(ward: Ward, someone: Person, ended: str) -> None:
+    job_id = ward.failed(someone) if ended == "failed" else ward.canceled(someone)
     status, answer = await ward.office.ask("POST", f"/api/jobs/{job_id}/retry", who=someone)
     assert status == 202, answer
     assert (ward.letter(job_id)["state"], ward.letter(job_id)["new_job_id"]) == ("retried", answer["jobId"])
     status, problem = await ward.replay(job_id)
     assert (status, problem["code"], problem["newJobId"]) == (409, "JOB_REPLAYED", answer["jobId"])
     assert await ward.letters() == []
+
+
+async def test_a_replay_has_the_priority_of_what_it_repeats(ward: Ward, someone: Person) -> None:
+    low = replace(ward.shop.submission(someone.id, PRICE), priority="low")
+    ward.shop.submit_all([low])
+    assert ward.shop.cancel(low.job_id, someone.id).done
+    _, answer = await ward.replay(low.job_id)
+    again = ward.shop.job(answer["newJobId"])
+    assert again["rank_ms"] == states.rank_ms(created_ms=again["created_ms"], priority="low")
 
 
 async def test_what_an_administrator_replayed_its_user_may_try_again_too(ward: Ward, someone: Person) -> None:

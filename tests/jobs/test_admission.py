@@ -1,10 +1,15 @@
 """The limit of waiting jobs counts what was accepted, never what could not be paid for."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from atelier.generation.errors import TooManyWaiting
 from atelier.generation.submit import Accepted
+from atelier.jobs import arrivals
 from atelier.kernel.database import Database
+from atelier.kernel.errors import Refusal
 from atelier.ledger.errors import InsufficientCredits
 from tests.jobs.lifecycle import Workshop
 
@@ -31,6 +36,26 @@ def test_what_cannot_be_paid_for_takes_no_place(shop: Workshop) -> None:
     outcomes = shop.submit_all([shop.submission(user_id, price) for price in prices], waiting_max=3)
     refused, taken = InsufficientCredits, Accepted
     assert _kinds([*outcomes]) == [refused, taken, refused, taken, refused, taken, TooManyWaiting]
+
+
+@pytest.mark.parametrize("price", [0, 1])
+def test_simultaneous_submissions_of_one_user_are_counted_one_by_one(database_url: str, price: int) -> None:
+    database = Database(database_url, pool_size=16)
+    shop, at_once = Workshop(database), Barrier(12)
+    user_id = shop.user(credits=100)
+    shop.submit(user_id, price)  # Then there is a lane, which nobody has to make.
+
+    def submit(_number: int) -> list[Accepted | Refusal]:
+        group = [shop.submission(user_id, price) for _ in range(5)]
+        at_once.wait()
+        return shop.submit_all(group, waiting_max=4)
+
+    with ThreadPoolExecutor(12) as threads:
+        outcomes = [one for group in threads.map(submit, range(12)) for one in group]
+    assert sum(isinstance(one, Accepted) for one in outcomes) == 3
+    assert database.read(arrivals.waiting, user_ids=[user_id]) == {(user_id, "generation.text"): 4}
+    assert shop.examine().totals == {}
+    database.close()
 
 
 def test_one_users_limit_is_not_anothers(shop: Workshop) -> None:

@@ -129,3 +129,50 @@ def test_a_queue_that_is_opened_while_a_message_is_turned_away_gets_its_job(shop
 
 def _end_rest(session: Session) -> None:
     controls.change(session, PROVIDER, "echo", closed_ms=1)
+
+
+@pytest.mark.parametrize("how", ["provider paused", "queue paused", "provider closed", "provider counted"])
+def test_what_a_worker_has_abandoned_does_not_start_where_nothing_may(shop: Workshop, how: str) -> None:
+    job_id = shop.submit(shop.user(), 0)
+    shop.claim_one(job_id)
+    shop.lapse(job_id)
+    paused = {"provider paused": (PROVIDER, "echo"), "queue paused": (QUEUE, "generation.text")}
+    if how in paused:
+        kind, name = paused[how]
+        shop.db.transact(controls.hold, kind=kind, name=name, state=PAUSED, reason="repair", now_ms=now_ms())
+    elif how == "provider closed":
+        shop.db.transact(controls.cool, provider="echo", wait_ms=60_000, code="PROVIDER_THROTTLED")
+    else:
+        limit(shop, 1)
+    floor = Floor(shop.db, slots=1, window=9)
+    assert floor.take(job_id) == []
+    assert (shop.job(job_id)["state"], shop.job(job_id)["attempts"]) == ("running", 1)
+    shop.sweep()
+    assert shop.job(job_id)["state"] == "pending"
+    if how == "provider counted":
+        assert [one.id for one in floor.fill()] == [job_id]
+
+
+def test_what_was_started_ahead_of_a_rate_is_paid_back_at_the_new_one(shop: Workshop) -> None:
+    user_id = shop.user()
+    for _ in range(12):
+        shop.submit(user_id, 0)
+    floor = Floor(shop.db, slots=30, window=30)
+
+    def rate(per_minute: int | None) -> int:
+        shop.db.transact(
+            floors.limit,
+            provider="echo",
+            in_flight_max=None,
+            per_minute=per_minute,
+            burst=10,
+            window=30,
+            now_ms=now_ms(),
+        )
+        control = shop.db.read(controls.standing)[PROVIDER, "echo"]
+        return (control.open_again_ms(now_ms()) or now_ms()) - now_ms()
+
+    assert rate(1) <= 0
+    assert len(floor.fill()) == 10
+    assert 0 < rate(600) <= 100, "a tenth of a second for one of six hundred a minute"
+    assert rate(None) <= 0

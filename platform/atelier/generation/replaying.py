@@ -253,6 +253,7 @@ class _Desk:
             config=config,
             deadline_seconds=self._rules.deadline_seconds,
             retry_of=job.id,
+            priority=asked.priority,
             on_behalf=True,
             save_version=save is not None,
             webhook=replace(followed, job_id=ids.job_id) if followed else None,

@@ -27,12 +27,11 @@ from atelier.catalog import queries as catalog
 from atelier.contracts import idempotency, oplog, outbox, queues
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed, Stored
 from atelier.contracts.messages import RUN_IN, JobMessage
-from atelier.generation import into_project
+from atelier.generation import into_project, needing
 from atelier.generation.errors import Draining, NotPurchased, TooManyWaiting
 from atelier.jobs import arrivals, controls, dead_letters, places
 from atelier.jobs import service as jobs
 from atelier.jobs.arrivals import Found
-from atelier.jobs.lane_models import PROVIDER, QUEUE
 from atelier.jobs.lanes import LaneKey
 from atelier.jobs.places import Newcomer
 from atelier.jobs.service import NewJob
@@ -50,6 +49,8 @@ from atelier.webhooks.events import NewJobWebhook
 ACCEPTED = 202
 RETRY_AFTER_SECONDS = 10
 DRAINING_SECONDS = 60
+NEAR = 480
+"""So near to a user's limit (ten full groups that are written at once) groups are counted one after the other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,11 +204,9 @@ def _replayed(earlier: Stored, keyed: Keyed) -> Outcome:
 
 
 def _drained(session: Session, fresh: Sequence[Submission]) -> dict[str, Outcome]:
-    closed = controls.draining(session)
+    closed, needed = controls.draining(session), needing.controls_of(session, fresh)
     return {
-        one.job_id: Draining(retry_after=DRAINING_SECONDS)
-        for one in fresh
-        if (QUEUE, one.lane.queue) in closed or (PROVIDER, one.provider) in closed
+        one.job_id: Draining(retry_after=DRAINING_SECONDS) for one in fresh if not closed.isdisjoint(needed[one.job_id])
     }
 
 
@@ -221,11 +220,10 @@ def _taken(
 ) -> tuple[list[Submission], dict[str, Posted]]:
     if not fresh:
         return [], {}
-    now_ms, waiting_of = there.now_ms, Counter[str]()
-    for (user_id, _), count in there.waiting.items():
-        waiting_of[user_id] += count
+    now_ms = there.now_ms
     open_ = [one for one in fresh if _may_run(session, one, outcomes, now_ms=now_ms)]
     budgets = key_budgets.lock(session, [one.key_id for one in open_ if one.key_id])
+    waiting_of = _waiting_of(session, open_, there, waiting_max=waiting_max)
     taken: list[Submission] = []
     accounts: dict[str, Posted] = {}
     while open_:
@@ -246,6 +244,22 @@ def _taken(
                 open_.append(one)
     key_budgets.hold(session, budgets)
     return taken, accounts
+
+
+def _waiting_of(session: Session, open_: Sequence[Submission], there: Found, *, waiting_max: int) -> Counter[str]:
+    """How many jobs each user has waiting; of those near their limit, with nobody else submitting for them."""
+    mine = Counter(one.user_id for one in open_)
+    counts = Counter[str]()
+    for (user_id, _), count in there.waiting.items():
+        counts[user_id] += count
+    if any(counts[user_id] + number > waiting_max - NEAR for user_id, number in mine.items()):
+        # All of the group, because accounts are locked in one order. What others have submitted meanwhile is seen now.
+        ledger.lock(session, mine)
+        there.waiting = arrivals.waiting(session, user_ids=mine)
+        counts = Counter[str]()
+        for (user_id, _), count in there.waiting.items():
+            counts[user_id] += count
+    return counts
 
 
 def _may_run(session: Session, one: Submission, outcomes: dict[str, Outcome], *, now_ms: int) -> bool:

@@ -85,6 +85,18 @@ def look(
     return found
 
 
+def waiting(session: Session, *, user_ids: Collection[str]) -> dict[tuple[str, str], int]:
+    """How many pending jobs each of these users has, by user and queue."""
+    rows = session.connection().execute(_WAITING, {"user_ids": sorted(user_ids)})
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+_WAITING = (
+    select(J.user_id, J.queue, func.count())
+    .where(J.user_id.in_(any_of("user_ids")), J.state == states.PENDING)
+    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
+    .group_by(J.user_id, J.queue)
+)
 _NOW, _DRAINS, _WRITTEN, _WAITS, _LANES, _OLDER = range(6)
 
 

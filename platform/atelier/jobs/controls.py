@@ -217,9 +217,15 @@ def hold(session: Session, *, kind: str, name: str, state: str, reason: str | No
 def limit(
     session: Session, *, provider: str, in_flight_max: int | None, per_minute: int | None, burst: int, now_ms: int
 ) -> None:
-    """Give a provider these limits. Whoever widens them sends `invitations`, too."""
+    """Give a provider these limits. Whoever widens them sends `invitations`, too.
+
+    What was started ahead of the old rate is paid back at the new one.
+    """
     ensure(session, PROVIDER, provider)
-    limits = {"in_flight_max": in_flight_max, "per_minute": per_minute, "burst": burst}
+    was = standing(session, lock=[(PROVIDER, provider)])[PROVIDER, provider]
+    started = max(0, was.paced_ms - now_ms) * (was.per_minute or 0)
+    paced_ms = now_ms + started // per_minute if per_minute and started else 0
+    limits = {"in_flight_max": in_flight_max, "per_minute": per_minute, "burst": burst, "paced_ms": paced_ms}
     change(session, PROVIDER, provider, changed_ms=now_ms, **limits)
 
 

@@ -4,15 +4,29 @@ open ──► replayed | retried        by an administrator, by its user: there
   └────► dismissed ──► replayed
 
 A letter is written in the transaction in which its job fails, and what becomes of it in the one that does it, so a job
-is replayed once at most, whoever asks how often. A canceled job has no letter before it is replayed: then one is
-written that says so.
+is replayed once at most, whoever asks how often. A canceled job has no letter before it is done once more: then one
+is written that says so.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, String, and_, case, func, insert, literal, select, union_all, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Insert,
+    String,
+    and_,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -115,6 +129,19 @@ def retried(session: Session, pairs: Mapping[str, str], *, now_ms: int) -> None:
         .where(D.job_id.in_(pairs), D.state == OPEN)
         .values(state=RETRIED, resolved_ms=now_ms, new_job_id=_new(pairs))
     )
+    named = case({job_id: literal(new, String) for job_id, new in pairs.items()}, value=J.id)
+    dealt = {D.state: literal(RETRIED), D.resolved_ms: literal(now_ms, D.resolved_ms.type), D.new_job_id: named}
+    unlettered = ~exists().where(D.job_id == J.id)
+    session.connection().execute(_lettered(dealt, and_(J.id.in_(list(pairs)), unlettered)))
+
+
+def _lettered(dealt: Mapping[Column[Any], ColumnElement[Any]], which: ColumnElement[bool]) -> Insert:
+    """Letters of canceled jobs, with which somebody has dealt already."""
+    canceled = select(J.id, *(J[name] for name in _OF_JOB), J.finished_ms, *dealt.values()).where(
+        which, J.state == states.CANCELED
+    )
+    columns = (D.job_id, *(D[name] for name in _OF_JOB), D.failed_ms, *dealt)
+    return insert(DEAD_LETTERS).from_select(columns, canceled)
 
 
 def replayed(session: Session, pairs: Mapping[str, str], *, deal: Deal, now_ms: int) -> int:
@@ -136,16 +163,9 @@ def replayed_canceled(session: Session, job_id: str, new_job_id: str, *, deal: D
     dealt = {
         D.state: REPLAYED, D.resolved_ms: now_ms, D.resolved_by: deal.by, D.note: deal.note, D.new_job_id: new_job_id
     }  # fmt: skip
-    canceled = select(
-        J.id,
-        *(J[name] for name in _OF_JOB),
-        J.finished_ms,
-        *(literal(one, column.type) for column, one in dealt.items()),
-    ).where(J.id == job_id, J.state == states.CANCELED)
+    values = {column: literal(one, column.type) for column, one in dealt.items()}
     try:
-        session.connection().execute(
-            insert(DEAD_LETTERS).from_select((D.job_id, *(D[name] for name in _OF_JOB), D.failed_ms, *dealt), canceled)
-        )
+        session.connection().execute(_lettered(values, J.id == job_id))
     except IntegrityError as error:
         if is_duplicate(error):
             raise Again from error

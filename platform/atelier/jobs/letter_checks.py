@@ -28,7 +28,7 @@ def _written() -> Family:
                 "letter.missing",
                 case(
                     (_J.state == states.FAILED, and_(_J.parent_id.is_(None), _D.job_id.is_(None), recent)),
-                    (_J.state == states.CANCELED, _D.state != dead_letters.REPLAYED),
+                    (_J.state == states.CANCELED, _D.state.not_in((dead_letters.REPLAYED, dead_letters.RETRIED))),
                     else_=_D.job_id.is_not(None),
                 ),
                 "warning",

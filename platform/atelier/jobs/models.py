@@ -129,7 +129,7 @@ class ResultRow(Base):
 
 
 class DeadLetterRow(Base):
-    """A job that failed, and what became of it; one that was canceled, once it is replayed (then without a reason).
+    """A job that failed, and what became of it; one that was canceled, once it is done again (without a reason).
 
     state       open, until somebody deals with it
     new_job_id  the job as which it was tried again

@@ -126,12 +126,15 @@ class Asked:
 
     input: dict[str, Any]
     config: dict[str, Any]
+    priority: str
 
 
 def asked(session: Session, *, job_ids: Sequence[str]) -> dict[str, Asked]:
     """What was asked for by these jobs; for doing it again, not for anyone to read."""
-    rows = session.connection().execute(select(J.id, J.input, J.config).where(J.id.in_(job_ids)))
-    return {row.id: Asked(input=row.input, config=row.config) for row in rows}
+    rows = session.connection().execute(
+        select(J.id, J.input, J.config, J.created_ms - J.rank_ms).where(J.id.in_(job_ids))
+    )
+    return {row[0]: Asked(input=row[1], config=row[2], priority=states.priority(ahead_ms=row[3])) for row in rows}
 
 
 def attempts(session: Session, *, job_id: str) -> list[Tried]:

@@ -71,17 +71,26 @@ def pick(session: Session, *, asked: Sequence[str], places: int, window: int, pr
     `window` is how many jobs of a user may run in a queue; `providers` are those whose lanes are looked at.
     """
     found = _asked(session, asked)
-    picked = Picked([one.id for one in found if one.abandoned][:places])
+    if not found:
+        return Picked()
+    known = controls.standing(session)
+    picked = Picked([one.id for one in found if one.abandoned and _is_free(one, known)][:places])
     rest: dict[str, list[_Asked]] = {}
     for one in found:
         if one.id not in picked.job_ids and len(picked.job_ids) + sum(map(len, rest.values())) < places:
             rest.setdefault(one.lane.queue, []).append(one)
-    if rest:
-        known = controls.standing(session)
-        picked.doubted = frozenset(name for (kind, name), one in known.items() if kind == PROVIDER and one.failures)
-        for queue, messages in rest.items():
-            _Round(session, queue, messages, window=window, providers=frozenset(providers)).deal(known, picked)
+    picked.doubted = frozenset(name for (kind, name), one in known.items() if kind == PROVIDER and one.failures)
+    for queue, messages in rest.items():
+        _Round(session, queue, messages, window=window, providers=frozenset(providers)).deal(known, picked)
     return picked
+
+
+def _is_free(one: _Asked, known: Mapping[tuple[str, str], Control]) -> bool:
+    """Whether nothing holds this abandoned job back. If something does, the sweeper puts it back into its lane."""
+    provider, queue = known.get((PROVIDER, one.lane.provider)), known.get((QUEUE, one.lane.queue))
+    if queue is not None and queue.room(running=0, now_ms=one.now_ms) == 0:
+        return False
+    return provider is None or not (provider.is_counted or provider.room(running=0, now_ms=one.now_ms) == 0)
 
 
 def _asked(session: Session, job_ids: Sequence[str]) -> list[_Asked]:

@@ -178,8 +178,7 @@ class Stored:
     @property
     def priority(self) -> str:
         """Which head start it was given."""
-        ahead_ms = self.created_ms - self.rank_ms
-        return next((name for name, ms in states.HEAD_STARTS_MS.items() if ms == ahead_ms), "normal")
+        return states.priority(ahead_ms=self.created_ms - self.rank_ms)
 
     @property
     def run_ms(self) -> int:

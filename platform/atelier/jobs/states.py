@@ -57,3 +57,8 @@ HEAD_STARTS_MS = {"high": 600_000, "normal": 0, "low": -600_000}
 def rank_ms(*, created_ms: int, priority: str) -> int:
     """A job's place in its lane, the least first: a priority is a head start, so that no job waits for ever."""
     return created_ms - HEAD_STARTS_MS[priority]
+
+
+def priority(*, ahead_ms: int) -> str:
+    """Which priority gives this head start."""
+    return next((name for name, ms in HEAD_STARTS_MS.items() if ms == ahead_ms), "normal")

@@ -5,7 +5,7 @@ posted until the hold is captured, and the part that is not captured is free aga
 or paid for an agent is shared by the terms that come with it: see `shares`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import insert, select
@@ -16,7 +16,7 @@ from atelier.kernel.database import Again, any_of, is_duplicate
 from atelier.ledger import earnings, models, shares
 from atelier.ledger.errors import HoldResolved, InsufficientCredits
 from atelier.ledger.models import ACCOUNTS, TRANSFERS
-from atelier.ledger.posting import Move, Posted, post
+from atelier.ledger.posting import Move, Posted, locked, post
 from atelier.ledger.shares import Paid, Terms
 
 
@@ -58,6 +58,11 @@ def open_account(session: Session, *, user_id: str, now_ms: int) -> None:
         "created_ms": now_ms,
     }
     session.connection().execute(insert(ACCOUNTS), row)
+
+
+def lock(session: Session, user_ids: Iterable[str]) -> None:
+    """Have whoever else moves credits of these users wait until this transaction has ended. Raises NoAccount."""
+    locked(session, user_ids)
 
 
 def hold(session: Session, holds: Sequence[Hold], *, now_ms: int) -> list[Posted | InsufficientCredits]:
