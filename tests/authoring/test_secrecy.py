@@ -9,7 +9,8 @@ import pytest
 from atelier.kernel.ids import new_id
 from tests.authoring.conftest import Studio
 from tests.live.harness import Person
-from web import openapi, routes
+from tests.published import DOCUMENT
+from web import routes
 from web.routing import PARAMETER
 
 SECRET = {"runtime", "defaultConfig", "promptTemplate", "parameterMapping"}
@@ -19,7 +20,6 @@ INSIDE = {
     *("getAgentsByAgentId", "postAgents", "postAgentsUpload", "putAgentsByAgentId", "postAgentsByAgentIdSubmit"),
     *("postAgentsByAgentIdIcon", "getAdminAgentsByAgentId"),
 }
-DOCUMENT = openapi.build(routes.ENDPOINTS, tags=routes.TAGS, server="")
 
 
 def named(schema: Any, seen: frozenset[str] = frozenset()) -> Iterator[str]:

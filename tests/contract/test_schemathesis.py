@@ -32,8 +32,9 @@ from atelier.kernel.ids import new_id
 from atelier.onboarding import operator
 from tests.contract import belongings, links
 from tests.contract.conftest import Place
+from tests.published import DOCUMENT
 from tests.stack import KEYRING, Stack
-from web import openapi, openapi_headers, outputs, routes
+from web import openapi_headers, outputs, routes
 from web.routing import Auth, Endpoint
 
 Json = dict[str, Any]
@@ -42,7 +43,6 @@ Test = Callable[..., None]
 # Not the one of the examples in the document, or the example of a new password would be a right one.
 PASSWORD = "nothing that a document shows"
 AMOUNT = 1_000_000
-DOCUMENT = openapi.build(routes.ENDPOINTS, tags=routes.TAGS, server="")
 # Rules that JSON Schema can't say: the field and the code of the detail that names it.
 MOMENTS = ("from", "to", "timestamp", "expiresAt")
 PARTS_OF_URLS = ("_scheme", "_userinfo", "_port", "_host")
