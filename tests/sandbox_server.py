@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from atelier.gateways import sandbox_identity
-from tests.servers import LOOPBACK, Process, free_port, until
+from tests.servers import LOOPBACK, NO_AUTHORITIES, Process, free_port, until
 
 
 class SandboxRefused(AssertionError):
@@ -31,7 +31,7 @@ class SandboxServer(Process):
         self.folder = folder
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
-        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.url, timeout=30, trust_env=False, verify=NO_AUTHORITIES)
         folder.mkdir(parents=True, exist_ok=True)
         if keys is not None:
             shutil.copytree(keys, folder, dirs_exist_ok=True)

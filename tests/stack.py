@@ -22,7 +22,7 @@ from atelier.onboarding import operator
 from atelier.orders import seeding
 from tests.furnishing import furnish
 from tests.nursery import Role
-from tests.servers import LOOPBACK, Process, free_port, until
+from tests.servers import LOOPBACK, NO_AUTHORITIES, Process, free_port, until
 
 ROLES = {
     "web": ("web",),
@@ -72,7 +72,7 @@ class Stack:
         self.database = Database(self.database_url)
         self.database.transact(furnish)
         self.database.transact(seeding.seed, now_ms=now_ms())
-        self.client = httpx.Client(base_url=f"http://{LOOPBACK}:{self.port}", timeout=30)
+        self.client = httpx.Client(base_url=f"http://{LOOPBACK}:{self.port}", timeout=30, verify=NO_AUTHORITIES)
         self._environment = {
             **QUICK,
             "DATABASE_URL": self.database_url,

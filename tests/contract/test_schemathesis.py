@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis import BaseSchema, Case, CheckContext, Config, HookContext, Response
@@ -131,6 +132,7 @@ class Caller:
     stack: Stack
     user_id: str | None = None
     jobs: Mapping[str, str] = field(default_factory=dict[str, str])
+    session: requests.Session = field(default_factory=requests.Session)
 
     def headers(self) -> dict[str, str]:
         """A fresh token each time: one of the operations ends tokens."""
@@ -157,7 +159,7 @@ def stack(place_on_sqlite: Place) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def callers(stack: Stack) -> dict[str, Caller]:
+def callers(stack: Stack) -> Iterator[dict[str, Caller]]:
     """Everyone, after a worker has run their jobs and gone: nothing changes any longer but by what is sent."""
     found = {"anonymous": Caller(stack)}
     for role in ("user", "admin"):
@@ -173,7 +175,9 @@ def callers(stack: Stack) -> dict[str, Caller]:
     stack.until_finished()
     stack.processes["generation"].kill()
     _furnish(stack, found)
-    return found
+    yield found
+    for caller in found.values():
+        caller.session.close()
 
 
 def _furnish(stack: Stack, callers: Mapping[str, Caller]) -> None:
@@ -296,6 +300,7 @@ def examine(case: Sent, caller: Caller) -> None:
     aim(case, caller)
     case.call_and_validate(
         base_url=str(caller.stack.client.base_url),
+        session=caller.session,
         headers=caller.headers(),
         additional_checks=CHECKS,
     )

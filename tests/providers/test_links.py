@@ -11,6 +11,7 @@ from atelier.providers.errors import BadAnswer, Interrupted
 from atelier.providers.fake_openai import FakeOpenAI
 from atelier.providers.openai import links
 from tests.providers.elsewhere import LARGE, NAME, PICTURE, Elsewhere, Resolver, Route, elsewhere
+from tests.servers import NO_AUTHORITIES
 
 PUBLIC = "93.184.215.14"
 PUBLIC_TOO = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
@@ -39,7 +40,8 @@ async def fetch(
     seconds: float = 20,
 ) -> bytes:
     """As the provider for images does it, with the way to the public internet as the test wants it."""
-    async with httpx.AsyncClient(trust_env=False) as http, httpx.AsyncClient(transport=route) as direct:
+    asks_home = httpx.AsyncClient(trust_env=False, verify=NO_AUTHORITIES)
+    async with asks_home as http, httpx.AsyncClient(transport=route) as direct:
         return await links.fetch(link, home=home, http=http, direct=direct, find=find, longest=longest, seconds=seconds)
 
 

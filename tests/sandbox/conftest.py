@@ -18,6 +18,7 @@ from typing_extensions import override
 from atelier.gateways import alipay_wire, keys, sandbox_identity, wechat_wire
 from atelier.gateways.sandbox_identity import Identity
 from tests.sandbox_server import SandboxServer
+from tests.servers import NO_AUTHORITIES
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -101,7 +102,7 @@ class Merchant:
     def __init__(self, sandbox: SandboxServer) -> None:
         self.sandbox = sandbox
         self.identity: Identity = sandbox_identity.kept(sandbox.folder)
-        self.http = httpx.Client(base_url=sandbox.url, timeout=20, trust_env=False)
+        self.http = httpx.Client(base_url=sandbox.url, timeout=20, trust_env=False, verify=NO_AUTHORITIES)
         self.alipay_key = sandbox_identity.loaded(self.identity.alipay_merchant_key)
         self.alipay_public = sandbox_identity.loaded(self.identity.alipay_key).public_key()
         self.wechat_key = sandbox_identity.loaded(self.identity.wechat_merchant_key)
