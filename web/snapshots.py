@@ -253,9 +253,11 @@ class Snapshots:
         return Surroundings(entry.progress, standing, estimate)
 
 
-def _advance(entry: Entry, progress: Progress) -> None:
+def _advance(entry: Entry, progress: Progress | None) -> None:
     """Show this progress, unless a newer one is shown or the job has gone on since."""
-    if progress.seq > max(entry.job.seq, entry.progress.seq if entry.progress else 0):
+    if progress and progress.seq > max(entry.job.seq, entry.progress.seq if entry.progress else 0):
+        if progress.fraction is None and entry.progress is not None:
+            progress = progress._replace(fraction=entry.progress.fraction)
         entry.progress = progress
         entry.rendered.clear()
 

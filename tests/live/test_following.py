@@ -11,6 +11,7 @@ import pytest
 from atelier.jobs import states
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
+from atelier.live import wire
 from tests.live.harness import (
     World,
     eventually,
@@ -129,6 +130,43 @@ async def test_a_restarted_web_process_knows_the_progress_of_running_jobs(world:
         await healthy(served)
         found = await polled(served, me, job)
         assert (found["progress"], found["step"], found["seq"]) == (0.75, "encoding", world.seqs[job])
+
+
+async def test_progress_without_a_fraction_keeps_the_one_before(world: World, chosen: Settings) -> None:
+    me = world.person()
+    job, told = world.job(me), world.job(me)
+    for one in (job, told):
+        world.claim(one)
+    world.progress(told, 0.5)
+    for one in (job, told):
+        world.send(one, "job.progress", {"step": "processing"})
+    async with serving(chosen) as served:
+        await healthy(served)
+        found = await polled(served, me, job)
+        assert (found["progress"], found["step"], found["seq"]) == (0, "processing", world.seqs[job])
+        assert (await polled(served, me, told))["step"] == "processing"
+        world.progress(told, 0.75)
+        world.send(told, "job.progress", {"step": "storing"})
+        async with asyncio.timeout(15):
+            while (found := await polled(served, me, told))["step"] != "storing":
+                pass
+        assert found["progress"] == 0.75
+
+
+@pytest.mark.parametrize("entry", [b"job.progress {", b"job.progress []", b'job.progress {"data":7}', b"?"])
+async def test_an_entry_that_nobody_understands_is_passed_over(
+    world: World, chosen: Settings, shared_valkey: ValkeyServer, entry: bytes
+) -> None:
+    me = world.person()
+    job = world.job(me)
+    world.claim(job)
+    with shared_valkey.client() as redis:
+        redis.xadd(wire.stream(job), {b"e": entry}, id=f"{world.seqs[job] + 1}-0")
+        redis.xadd(wire.stream(job), {b"other": b""}, id=f"{world.seqs[job] + 2}-0")
+    async with serving(chosen) as served:
+        await healthy(served)
+        found = await polled(served, me, job)
+        assert (found["status"], found["progress"], found["seq"]) == ("running", 0, world.seqs[job])
 
 
 async def test_an_emptied_redis_leaves_nobody_waiting(

@@ -79,6 +79,19 @@ def test_events_are_recorded_once_in_order_and_told(redis_url: str, redis: Redis
     listener.close()
 
 
+def test_what_is_only_counted_is_told_to_nobody(redis_url: str, redis: Redis) -> None:
+    listener: Any = redis.pubsub()
+    listener.subscribe(wire.CHANNEL)
+    assert next_message(listener)["type"] == "subscribe"
+    publisher = Publisher(redis_url)
+    assert publisher.count([("INCR", "counted")])
+    assert publisher.publish("me", [event(1, "job.running")])
+    assert [one.seq for one in wire.unpack(next_message(listener)["data"])] == [1]
+    assert redis.get("counted") == b"1"
+    publisher.close()
+    listener.close()
+
+
 def test_a_stream_is_bounded_and_goes_away(redis_url: str, redis: Redis) -> None:
     publisher = Publisher(redis_url)
     publisher.publish("me", [event(seq) for seq in range(1, 5_001)])

@@ -69,7 +69,7 @@ async def read(call: Call) -> Reply:
     snapshots = call.request.app[LIVE].snapshots
     entries = {entry.job.id: entry for entry in await snapshots.entries(jobs)}
     fractions = [
-        1.0 if entry.job.finished else entry.progress.fraction if entry.progress else 0.0 for entry in entries.values()
+        1.0 if entry.job.finished else (entry.progress and entry.progress.fraction) or 0.0 for entry in entries.values()
     ]
     page: list[dict[str, Any]] = []
     for number, item in list(enumerate(batch.items))[query.offset : query.offset + query.limit]:

@@ -8,10 +8,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from atelier.kernel import logs
 from atelier.live import wire
 from atelier.live.events import PROGRESS
 from atelier.live.wire import Notice
 from web.live.health import Patience
+
+log = logs.get(__name__)
 
 NEWEST_ENTRIES = 8
 
@@ -63,4 +66,9 @@ def _notices(user_id: str, job_id: str, answer: Any) -> Iterable[Notice]:
     if isinstance(answer, Exception) or not answer:
         return
     for entry_id, fields in answer:
-        yield wire.entry(user_id, job_id, entry_id, fields[b"e"])
+        try:
+            notice = wire.entry(user_id, job_id, entry_id, fields[b"e"])
+        except (KeyError, ValueError):
+            log.warning("live.entry_unreadable", job_id=job_id)
+            continue
+        yield notice

@@ -17,17 +17,22 @@ from web.messages import Locale
 
 
 class Progress(NamedTuple):
-    """How far a running job is, and the number of the event that said so."""
+    """How far a running job is, and the number of the event that said so. Not every provider tells a fraction."""
 
     seq: int
-    fraction: float
+    fraction: float | None
     step: str | None
 
 
-def progress(notice: Notice) -> Progress:
-    """What a progress event says."""
-    data: dict[str, Any] = from_json(notice.envelope)["data"]
-    return Progress(notice.seq, data["progress"], data.get("step"))
+def progress(notice: Notice) -> Progress | None:
+    """What a progress event says; None when that can't be read, as of another version's."""
+    try:
+        data: Any = from_json(notice.envelope)["data"]
+        fraction, step = data.get("progress"), data.get("step")
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    known = isinstance(fraction, int | float) and 0 <= fraction <= 1
+    return Progress(notice.seq, fraction if known else None, step if isinstance(step, str) else None)
 
 
 NOWHERE: Known[Standing | None] = Known(None)
@@ -44,7 +49,7 @@ class Surroundings(NamedTuple):
 
 def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str, Any]:
     """The job."""
-    seq, fraction, step = around.progress or Progress(job.seq, float(job.state == states.COMPLETED), None)
+    seq, fraction, step = around.progress or Progress(job.seq, None, None)
     estimate = around.estimate
     position, blocked_by = around.standing or (None, None)
     path = f"/api/jobs/{job.id}"
@@ -58,7 +63,7 @@ def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str
         "projectId": job.project_id,
         "batchId": job.batch_id,
         "parentId": job.parent_id,
-        "progress": fraction,
+        "progress": float(job.state == states.COMPLETED) if fraction is None else fraction,
         "step": step,
         "queuePosition": position,
         "blockedBy": blocked_by,

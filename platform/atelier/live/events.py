@@ -6,7 +6,7 @@ under the type of its state.
 
     job.pending    {"errorCode"?, "retryInMs"?}       waiting, for the first time or again
     job.running    {}
-    job.progress   {"progress": 0…1, "step"}
+    job.progress   {"progress"?: 0…1, "step"}         a provider that works elsewhere may tell no fraction
     job.output     {"delta"}                          a further piece of a text
     job.completed, job.failed, job.canceled           final: nothing follows
     credits.changed {"balance", "held", "available"}  no job; seq is the version of the account

@@ -78,7 +78,7 @@ def sampled(agent_id: str, run_ms: int) -> list[Command]:
 
 
 def commands(notices: Sequence[Notice], *, final: bool) -> list[Command]:
-    """Record job events in their streams, then tell everyone; the last command is the telling."""
+    """Record job events in their streams, then tell everyone; nothing for no events."""
     made: list[Command] = []
     ended: dict[str, bool] = {}
     for one in notices:
@@ -87,7 +87,8 @@ def commands(notices: Sequence[Notice], *, final: bool) -> list[Command]:
             made.append(("XADD", stream(one.job_id), "MAXLEN", "~", STREAM_ENTRIES_MAX, f"{one.seq}-0", "e", entry))
             ended[one.job_id] = ended.get(one.job_id, final) or one.type in FINAL
     made += [("EXPIRE", stream(job_id), FINAL_SECONDS if over else ALIVE_SECONDS) for job_id, over in ended.items()]
-    made.append(("PUBLISH", CHANNEL, pack(notices)))
+    if notices:
+        made.append(("PUBLISH", CHANNEL, pack(notices)))
     return made
 
 
