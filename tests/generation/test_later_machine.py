@@ -1,5 +1,7 @@
 """Every outcome of a submission, and a death before and after every step: one generation, one end, one capture.
 
+Only a result that was given up, because it stayed no good, is generated once more, under a key of its own.
+
 A process that dies is one whose next step raises what nothing catches: each transaction and each call of the provider
 is such a step, before it and after it. The model is what the provider's books, the jobs and the ledger must say at the
 end, whatever happened in between.
@@ -17,9 +19,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule, run_state_m
 from typing_extensions import override
 
 from atelier.generation.poller import Poller
+from atelier.jobs import parking
 from atelier.jobs.errors import JobFinished
 from atelier.kernel.settings import Settings
 from atelier.providers.contract import GenerationRequest, GenerationResult
+from atelier.providers.errors import BadAnswer
 from atelier.providers.fake_kling import FakeKling, Faults
 from atelier.providers.kling.adapter import Kling
 from atelier.providers.later import Found, Pace, Status, Submitted
@@ -40,6 +44,8 @@ FAULTS = {
     "full": Faults(full=1.0),
     "failing": Faults(failing=1.0),
     "deaf": Faults(deaf=1.0),
+    "shut": Faults(shut=1.0),
+    "spoiled": Faults(spoiled=1.0),
 }
 
 
@@ -97,7 +103,7 @@ class Later(RuleBasedStateMachine):
         self._mortally(lambda: self.away.work(job_id), death)
         self.away.fake.faults = Faults()
 
-    @rule(fault=st.sampled_from(["none", "deaf"]), death=deaths)
+    @rule(fault=st.sampled_from(["none", "deaf", "shut"]), death=deaths)
     def poll(self, fault: str, death: int | None) -> None:
         self.away.fake.faults = FAULTS[fault]
         poller: Poller = self.away.another_poller()
@@ -109,6 +115,18 @@ class Later(RuleBasedStateMachine):
     def the_provider_is_done(self) -> None:
         for key in list(self.away.fake.books.keys):
             self.away.fake.finish(key)
+
+    @rule()
+    def every_look_is_due(self) -> None:
+        self.away.shop.db.transact(parking.wake, job_ids=list(self.users))
+
+    @rule(job_id=jobs, deaths=st.lists(deaths, min_size=1, max_size=5))
+    def what_was_made_is_no_good(self, job_id: str, deaths: list[int | None]) -> None:
+        self.work(job_id, "none", None)
+        self.the_provider_is_done()
+        for death in deaths:
+            self.every_look_is_due()
+            self.poll("spoiled", death)
 
     @rule()
     def late_requests_arrive(self) -> None:
@@ -139,17 +157,21 @@ class Later(RuleBasedStateMachine):
     def teardown(self) -> None:
         until(self._all_ended, what="all have ended", seconds_max=60)
         self.away.fake.deliver()
-        assert self.away.generations <= 1
+        made = self.away.fake.books.generations()
+        assert set(made.values()) <= {1}
         for job_id, user_id in self.users.items():
             job, balance = self.away.shop.job(job_id), self.away.shop.balance(user_id)
             used = PRICE if job["state"] == "completed" else 0
             assert (job["used"], balance.spent, balance.held) == (used, used, 0)
+            given_up = sum(one["outcome"] == BadAnswer.code for one in self.away.attempts(job_id))
+            assert sum(key.startswith(f"job:{job_id}") for key in made) <= 1 + given_up
         assert self.away.shop.examine().totals == {}
         self.away.close()
         self.away.fake.__exit__()
 
     def _all_ended(self) -> bool:
         self.the_provider_is_done()
+        self.every_look_is_due()
         self.poll("none", None)
         alive = [one for one in self.users if self.away.shop.job(one)["finished_ms"] is None]
         for job_id in alive:

@@ -76,6 +76,8 @@ class Elsewhere:
         path = head.split(" ")[1]
         if path == "/silence":
             await reader.read()
+        elif path.startswith("/status/"):
+            writer.write(b"HTTP/1.1 %s No\r\nContent-Length: 0\r\n\r\n" % path.removeprefix("/status/").encode())
         elif path == "/moved":
             writer.write(b"HTTP/1.1 302 Found\r\nLocation: https://localhost/secrets\r\nContent-Length: 0\r\n\r\n")
         elif path == "/picture":

@@ -109,6 +109,19 @@ class TestToThePublicInternet:
             await fetch(f"https://{NAME}/nothing", route=outside.route(), find=Resolver([[PUBLIC]]))
 
     @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            *((status, Interrupted) for status in (408, 425, 429, 500, 502, 503, 504, 529)),
+            *((status, BadAnswer) for status in (400, 401, 403, 404, 410, 416, 451)),
+        ],
+    )
+    async def test_a_host_that_is_away_is_told_from_a_file_that_is_gone(
+        self, outside: Elsewhere, status: int, error: type[Exception]
+    ) -> None:
+        with pytest.raises(error):
+            await fetch(f"https://{NAME}/status/{status}", route=outside.route(), find=Resolver([[PUBLIC]]))
+
+    @pytest.mark.parametrize(
         "link",
         [
             "https://127.0.0.1/loopback",

@@ -1,4 +1,5 @@
 import email.utils
+import json
 import time
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ from atelier.providers.errors import (
 )
 from atelier.providers.fake_openai import FakeOpenAI, Fault
 from atelier.providers.openai import Endpoint, OpenAIChat
-from atelier.providers.openai.failures import retry_after
+from atelier.providers.openai.failures import failure_of, retry_after
 from atelier.providers.recording import RecordedRun
 from tests.providers.asking import a_request, ask
 
@@ -267,3 +268,71 @@ class TestRetryAfter:
     @pytest.mark.parametrize("value", ["", "soon", "nan", "inf", "-1", "1e9", "9999999999999"])
     def test_ignores_nonsense(self, value: str) -> None:
         assert retry_after({"retry-after": value, "retry-after-ms": value}) is None
+
+
+WANTS_ROOM = ("overloaded_error", "server_overloaded", "slow_down", "rate_limit_exceeded")
+
+
+def said(member: str, word: str) -> bytes:
+    return json.dumps({"error": {"message": "sk-secret", member: word}}).encode()
+
+
+class TestWantOfRoom:
+    """A provider that has no room now has not tried the job: see what the attempt is worth in `outcomes`."""
+
+    @pytest.mark.parametrize("member", ["code", "type"])
+    @pytest.mark.parametrize("word", WANTS_ROOM)
+    @pytest.mark.parametrize("status", [400, 403, 429, 500, 503, 529])
+    def test_a_word_for_it_counts_whatever_the_status(self, status: int, word: str, member: str) -> None:
+        failure = failure_of(status, {"retry-after": "7"}, said(member, word))
+        assert isinstance(failure, Throttled)
+        assert failure.retry_after == 7
+        assert "sk-secret" not in str(failure)
+
+    @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error": null}', said("code", "server_error")])
+    @pytest.mark.parametrize(
+        ("status", "headers", "wait"),
+        [
+            (429, {}, None),
+            (529, {}, None),
+            (529, {"retry-after": "9"}, 9),
+            (503, {"retry-after": "9"}, 9),
+            (503, {"retry-after-ms": "1500"}, 1.5),
+            (503, {"retry-after": "0"}, 0),
+            (503, {"retry-after": "soon"}, None),
+        ],
+    )
+    def test_a_status_for_it(self, status: int, headers: dict[str, str], wait: float | None, body: bytes) -> None:
+        failure = failure_of(status, headers, body)
+        assert isinstance(failure, Throttled)
+        assert failure.retry_after == wait
+
+    @pytest.mark.parametrize(
+        ("status", "headers", "word", "error"),
+        [
+            (503, {}, "server_error", ProviderUnavailable),
+            (500, {"retry-after": "9"}, "server_error", ProviderUnavailable),
+            (502, {"retry-after": "9"}, "server_error", ProviderUnavailable),
+            (504, {"retry-after": "9"}, "server_error", ProviderUnavailable),
+            (400, {"retry-after": "9"}, "invalid_request", ProviderRejected),
+            (503, {"retry-after": "9"}, "content_filter", ContentRefused),
+            (503, {"retry-after": "9"}, "insufficient_quota", QuotaExhausted),
+            (529, {}, "insufficient_quota", QuotaExhausted),
+        ],
+    )
+    def test_nothing_else_is_one(self, status: int, headers: dict[str, str], word: str, error: type[Exception]) -> None:
+        assert type(failure_of(status, headers, said("code", word))) is error
+
+    @pytest.mark.parametrize(("status", "code"), [(529, "server_error"), (400, "slow_down"), (503, "server_error")])
+    def test_the_wait_that_is_asked_for_reaches_the_job(self, server: FakeOpenAI, status: int, code: str) -> None:
+        server.faults.append(Fault(kind="status", status=status, code=code, headers={"Retry-After": "90"}))
+        with pytest.raises(Throttled) as refused:
+            ask(chat_on(server), "rain")
+        assert refused.value.retry_after == 90
+        assert len(server.calls) == 1
+
+    @pytest.mark.parametrize("code", WANTS_ROOM)
+    def test_in_the_middle_of_a_stream(self, server: FakeOpenAI, code: str) -> None:
+        server.faults.append(Fault(kind="stream_error", code=code, after=1))
+        with pytest.raises(Throttled):
+            ask(chat_on(server), "rain")

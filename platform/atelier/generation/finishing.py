@@ -22,10 +22,14 @@ from atelier.kernel.clock import SECOND_MS
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Refusal, Transient
 from atelier.live.events import Event
+from atelier.providers.errors import BadAnswer
 from atelier.providers.later import Absent, Accepted, LaterProvider, NotTaken, Status, TaskLost
 
 MISSES_MAX = 3
-"""So often in a row, and for as long as a request may be late, the provider must have nothing before it is believed."""
+"""So often in a row, and for as long as a request may be late, the provider must have nothing before it is believed.
+
+A result that is no good is fetched as often: what lies behind a link may be whole a moment later.
+"""
 log = logs.get(__name__)
 
 
@@ -40,11 +44,14 @@ class Finisher:
     backoff_ms: int
 
     def complete(self, one: Due, status: Status) -> None:
-        """Fetch what was made, keep it as our own, and take the credits."""
+        """Fetch what was made, keep it as our own, and take the credits; or give up what stays no good."""
 
         def made(attempt: Attempt) -> Outcome:
             faults.point("poller.before_fetch")
-            result = self.provider.fetch(status)
+            try:
+                result = self.provider.fetch(status)
+            except BadAnswer as error:
+                return self._spoiled(one, attempt, error)
             faults.point("poller.after_fetch")
             return self.runner.completed(attempt, result)
 
@@ -57,9 +64,7 @@ class Finisher:
         def failed(attempt: Attempt) -> Outcome:
             if isinstance(failure, Refusal):
                 return outcomes.failed(attempt, failure.code, str(failure))
-            self._note(one, upstream.ENDED)
-            faults.point("poller.after_note")
-            return outcomes.unavailable(attempt, failure, backoff_ms=self.backoff_ms)
+            return self._anew(one, attempt, failure)
 
         self._end(one, failed)
 
@@ -95,6 +100,22 @@ class Finisher:
             return outcomes.unavailable(attempt, failure, backoff_ms=self.backoff_ms)
 
         self._end(one, again)
+
+    def _spoiled(self, one: Due, attempt: Attempt, error: BadAnswer) -> Outcome:
+        """Count a result that is no good, in the database: whoever looks next may be another process.
+
+        The last of them ends the attempt. Where that was noted already, its process died before it could say so.
+        """
+        if one.misses + 1 < MISSES_MAX and one.submitted != upstream.ENDED:
+            self.database.transact(upstream.missed, job_id=one.id, fence=one.fence)
+            raise error
+        return self._anew(one, attempt, error)
+
+    def _anew(self, one: Due, attempt: Attempt, failure: Transient) -> Outcome:
+        """End the attempt without a result, so that the next generation gets a key of its own."""
+        self._note(one, upstream.ENDED)
+        faults.point("poller.after_note")
+        return outcomes.unavailable(attempt, failure, backoff_ms=self.backoff_ms)
 
     def _end(self, one: Due, how: Callable[[Attempt], Outcome]) -> None:
         claimed = self.database.read(parking.claimed, job_id=one.id, fence=one.fence)

@@ -30,8 +30,9 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """The provider has it, or may have it: look after `wait_ms`."""
+    """The provider has it under `key`, or may have it: look after `wait_ms`."""
 
+    key: str
     submitted: str
     upstream_id: str | None
     wait_ms: int
@@ -53,7 +54,8 @@ class Submitter:
         """Hand the request over, unless an earlier attempt did. Raises what the provider refuses it for, or Stopped."""
         provider, claimed = self._providers[attempt.claimed.provider], attempt.claimed
         key = request.provider_key
-        if claimed.attempts > 1:
+        # Not the number of attempts: one that was refunded may have left a key that must not be used again.
+        if claimed.fence > 1:
             before = self._database.read(upstream.earlier, job_id=claimed.id, fence=claimed.fence)
             key = upstream.key(claimed.id, before)
             if taken := self._taken_on(provider, before, key):
@@ -71,8 +73,8 @@ class Submitter:
             raise submitted.failure
         if isinstance(submitted, Unknown):
             log.warning("later.unknown", reason=submitted.reason)
-            return _unknown(provider)
-        return _accepted(provider, submitted)
+            return _unknown(provider, key)
+        return _accepted(provider, submitted, key)
 
     def park(self, attempt: Attempt, parked: Parked) -> None:
         """Free the worker. While the database is away and the lease not lost, it is tried again."""
@@ -95,14 +97,14 @@ class Submitter:
             return None
         for one in maybe:
             if one.upstream_id is not None:
-                return _accepted(provider, Accepted(upstream_id=one.upstream_id))
+                return _accepted(provider, Accepted(upstream_id=one.upstream_id), key)
         found = provider.find(key)
         if isinstance(found, Accepted):
-            return _accepted(provider, found)
+            return _accepted(provider, found, key)
         if isinstance(found, Absent) and provider.keyed:
             # Should the earlier request still arrive, the provider refuses one of the two.
             return None
-        return _unknown(provider)
+        return _unknown(provider, key)
 
     def _note(self, attempt: Attempt, submitted: str) -> None:
         claimed = attempt.claimed
@@ -122,14 +124,23 @@ def _park(session: Session, *, attempt: Attempt, parked: Parked) -> bool:
     job_id, fence = attempt.claimed.id, attempt.claimed.fence
     if not parking.park(session, job_id=job_id, fence=fence, wait_ms=parked.wait_ms):
         return False
-    upstream.note(session, job_id=job_id, fence=fence, submitted=parked.submitted, upstream_id=parked.upstream_id)
+    upstream.note(
+        session,
+        job_id=job_id,
+        fence=fence,
+        submitted=parked.submitted,
+        upstream_id=parked.upstream_id,
+        # What is taken on from an earlier attempt was handed over under a key that this one has not noted yet.
+        key=parked.key,
+    )
     return True
 
 
-def _accepted(provider: LaterProvider, accepted: Accepted) -> Parked:
+def _accepted(provider: LaterProvider, accepted: Accepted, key: str) -> Parked:
     wait_ms = int(provider.pace.first * SECOND_MS)
-    return Parked(submitted=upstream.ACCEPTED, upstream_id=accepted.upstream_id, wait_ms=wait_ms)
+    return Parked(key=key, submitted=upstream.ACCEPTED, upstream_id=accepted.upstream_id, wait_ms=wait_ms)
 
 
-def _unknown(provider: LaterProvider) -> Parked:
-    return Parked(submitted=upstream.UNKNOWN, upstream_id=None, wait_ms=int(provider.pace.least * SECOND_MS))
+def _unknown(provider: LaterProvider, key: str) -> Parked:
+    wait_ms = int(provider.pace.least * SECOND_MS)
+    return Parked(key=key, submitted=upstream.UNKNOWN, upstream_id=None, wait_ms=wait_ms)

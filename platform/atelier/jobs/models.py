@@ -92,7 +92,7 @@ class AttemptRow(Base):
 
     submit_state  of a provider that finishes later: what became of the call; see `jobs/upstream.py`
     upstream_id   its own id of the task, and `submitted_ms` when it took it
-    misses        how often in a row it answered that it has nothing of it
+    misses        how often in a row it answered that it has nothing of it, or with a result that is no good
     """
 
     __tablename__ = "attempts"

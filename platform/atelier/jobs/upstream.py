@@ -5,11 +5,12 @@ accepted  it has it, under `upstream_id`
 unknown   nobody can say whether it has it
 rejected  it said no
 absent    it was asked, more than once, and has nothing
-ended     it has ended it without a result: a further generation needs a key of its own
+ended     it has ended it without a result, or with one that is no good: a further generation needs a key of its own
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
@@ -71,22 +72,32 @@ def calling(session: Session, *, job_id: str, fence: int, key: str) -> bool:
     return noted == 1
 
 
-def note(session: Session, *, job_id: str, fence: int, submitted: str, upstream_id: str | None = None) -> None:
-    """Note what became of the call. What is accepted is timed from now, unless that is known already."""
-    known = {"upstream_id": upstream_id, "submitted_ms": db_now_ms()} if upstream_id is not None else {}
+def note(
+    session: Session,
+    *,
+    job_id: str,
+    fence: int,
+    submitted: str,
+    upstream_id: str | None = None,
+    key: str | None = None,
+) -> None:
+    """Note what became of the call, and the `key` it went by. What is accepted is timed from now."""
+    known: dict[str, Any] = {} if key is None else {"provider_key": key}
+    if upstream_id is not None:
+        known |= {"upstream_id": upstream_id, "submitted_ms": db_now_ms()}
     session.connection().execute(
         update(ATTEMPTS).where(A.job_id == job_id, A.fence == fence).values(submit_state=submitted, misses=0, **known)
     )
 
 
 def missed(session: Session, *, job_id: str, fence: int) -> None:
-    """Count one more answer in a row that the provider has nothing of it."""
+    """Count one more answer in a row that the provider has nothing of it, or that what it made is no good."""
     session.connection().execute(
         update(ATTEMPTS).where(A.job_id == job_id, A.fence == fence).values(misses=A.misses + 1)
     )
 
 
 def seen(session: Session, *, held: Sequence[tuple[str, int]]) -> None:
-    """Forget the answers in a row that the provider has nothing of these."""
+    """Forget the answers in a row that were no good: the provider works at these."""
     for job_id, fence in held:
         session.connection().execute(update(ATTEMPTS).where(A.job_id == job_id, A.fence == fence).values(misses=0))

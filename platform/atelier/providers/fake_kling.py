@@ -23,6 +23,7 @@ from atelier.providers.fake_kling_calls import Caller
 
 PATH: Final = "/v1/videos/text2video"
 VIDEO: Final = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(64)
+SPOILED: Final = bytes(len(VIDEO))
 
 
 @dataclass(kw_only=True)
@@ -35,6 +36,8 @@ class Faults:
     full         a request is refused because too many tasks run
     failing      a task that is taken fails in the end
     deaf         looking and fetching are answered by 503
+    shut         fetching alone is answered by 503
+    spoiled      a file that is fetched is no video
     """
 
     unanswered: float = 0.0
@@ -45,6 +48,8 @@ class Faults:
     full: float = 0.0
     failing: float = 0.0
     deaf: float = 0.0
+    shut: float = 0.0
+    spoiled: float = 0.0
 
 
 @dataclass(kw_only=True)
@@ -243,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fake.meets(fake.faults.deaf):
             self._fail(503, 5001)
         elif parts.path.startswith("/files/"):
-            self._send(200, "video/mp4", VIDEO)
+            self._give_file()
         elif self._is_signed():
             if parts.path == PATH:
                 self._list(parse_qs(parts.query))
@@ -265,6 +270,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._taken(fake.take(body))
+
+    def _give_file(self) -> None:
+        fake = self.server.fake
+        if fake.meets(fake.faults.shut):
+            self._fail(503, 5001)
+        else:
+            self._send(200, "video/mp4", SPOILED if fake.meets(fake.faults.spoiled) else VIDEO)
 
     def _taken(self, task: Task | None) -> None:
         fake = self.server.fake

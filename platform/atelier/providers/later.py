@@ -117,7 +117,11 @@ class LaterProvider(Protocol):
         ...
 
     def fetch(self, status: Status) -> GenerationResult:
-        """What a task that succeeded made. Raises ProviderRejected or ProviderUnavailable."""
+        """What a task that succeeded made. Raises ProviderRejected or ProviderUnavailable.
+
+        BadAnswer says that what it made is no good: a few of these, and it is generated anew. Whatever is only away
+        for now must be another ProviderUnavailable, which is fetched again for as long as it takes.
+        """
         ...
 
     def cancel(self, upstream_id: str) -> bool:

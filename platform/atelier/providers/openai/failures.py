@@ -21,8 +21,18 @@ _CONTENT_CODES: Final = frozenset(
     }
 )
 _QUOTA_CODES: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"})
-_THROTTLE_CODES: Final = frozenset({"rate_limit_exceeded", "rate_limit_error", "too_many_requests"})
+_THROTTLE_CODES: Final = frozenset(
+    {
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "too_many_requests",
+        "overloaded_error",
+        "server_overloaded",
+        "slow_down",
+    }
+)
 _RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429})
+_WAITS: Final = ("retry-after", "retry-after-ms")
 
 # Only a plain word may be repeated in a message of ours: keys hold digits or dashes, sentences hold spaces.
 _PLAIN_WORD: Final = re.compile(r"^[a-z]+(?:_[a-z]+){0,6}$")
@@ -41,7 +51,7 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
         return Misconfigured(message)
     if status == 402:
         return QuotaExhausted(message)
-    if status == 429:
+    if _is_full(status, headers):
         return Throttled(message, retry_after=retry_after(headers))
     if status in _RETRIED_STATUSES or status >= 500 or status < 400:
         return ProviderUnavailable(message)
@@ -108,6 +118,11 @@ def _words(error: Any) -> tuple[str, ...]:
     except AttributeError:
         return ()
     return tuple(value.lower() for value in values if isinstance(value, str))
+
+
+def _is_full(status: int, headers: Mapping[str, str]) -> bool:
+    """Tell whether the provider has no room: a 503 alone may be broken, one that says when to come back is not."""
+    return status in (429, 529) or (status == 503 and any(name in headers for name in _WAITS))
 
 
 def _by_words(words: tuple[str, ...], message: str, headers: Mapping[str, str]) -> Failure | None:

@@ -19,6 +19,7 @@ LookUp = Callable[[str], Awaitable[Sequence[str]]]
 
 _LONGEST_DOWNLOAD_SECONDS: Final = 60.0
 _PORT: Final = 443
+_AWAY: Final = frozenset({408, 425, 429})
 _NOT_ALLOWED: Final = "the provider's file is on a host that is not allowed"
 
 
@@ -43,8 +44,8 @@ async def fetch(
     direct   the client for everywhere else; it must use no proxy, for a proxy would look the name up again
     longest  in bytes, `seconds` for everything together
 
-    Raises BadAnswer for a link that is not allowed, not there, redirected or too large; Interrupted when the download
-    failed or took too long.
+    Raises BadAnswer for a link that is not allowed, not there, redirected or too large; Interrupted when its host is
+    away, or the download failed or took too long.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -84,6 +85,8 @@ async def _get(url: httpx.URL, *, http: httpx.AsyncClient, longest: int, address
     async with http.stream("GET", target, headers=headers, extensions=name, follow_redirects=False) as response:
         if response.is_redirect:
             raise BadAnswer("the provider's file is redirected, which is not followed")
+        if response.is_server_error or response.status_code in _AWAY:
+            raise Interrupted("the provider's file could not be fetched")
         if not response.is_success:
             raise BadAnswer("the provider's file is not there")
         return await read_capped(response, longest=longest)
