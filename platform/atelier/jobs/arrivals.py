@@ -94,7 +94,7 @@ def waiting(session: Session, *, user_ids: Collection[str]) -> dict[tuple[str, s
 _WAITING = (
     select(J.user_id, J.queue, func.count())
     .where(J.user_id.in_(any_of("user_ids")), J.state == states.PENDING)
-    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
+    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_queues)", "mysql")
     .group_by(J.user_id, J.queue)
 )
 _NOW, _DRAINS, _WRITTEN, _WAITS, _LANES, _OLDER = range(6)
@@ -107,7 +107,7 @@ def _look(queues: tuple[str, ...], counted: tuple[str, ...]) -> Executable:
     waiting = (
         _part(_WAITS, J.user_id, J.queue, func.count())
         .where(J.user_id.in_(any_of("user_ids")), J.state == states.PENDING)
-        .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
+        .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_queues)", "mysql")
         .group_by(J.user_id, J.queue)
     )
     return union_all(
@@ -133,9 +133,11 @@ def _number(some: Select[*tuple[Any, ...]]) -> ColumnElement[int]:
 
 
 def _open(queue: str) -> Select[*tuple[Any, ...]]:
-    return select(L.user_id).where(L.queue == queue, L.open == 1)
+    return select(literal_column("1", Integer)).where(L.queue == queue, L.open == 1)
 
 
 def _older(queue: str) -> Select[*tuple[Any, ...]]:
-    older = select(J.id).where(J.queue == queue, J.state == states.PENDING, J.id < bindparam("last_id"))
+    older = select(literal_column("1", Integer)).where(
+        J.queue == queue, J.state == states.PENDING, J.id < bindparam("last_id")
+    )
     return older.with_hint(JOBS, "FORCE INDEX (ix_jobs_queue_state)", "mysql")

@@ -33,7 +33,7 @@ class JobRow(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_user", "user_id", "id"),
-        Index("ix_jobs_user_state", "user_id", "state", "id"),
+        Index("ix_jobs_user_queues", "user_id", "state", "id", "queue"),
         Index("ix_jobs_queue_state", "queue", "state", "id"),
         Index("ix_jobs_sweep", "queue", "state", "sweep_ms"),
         Index("ix_jobs_poll", "provider", "poll_ms"),

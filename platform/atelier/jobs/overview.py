@@ -165,7 +165,7 @@ def _led(wanted: Filter) -> Led:
         mine: ColumnElement[bool] = J.user_id == wanted.user_id
         if wanted.state is None:
             return "ix_jobs_user", [mine], rest
-        return "ix_jobs_user_state", [and_(mine, J.state == wanted.state)], rest
+        return "ix_jobs_user_queues", [and_(mine, J.state == wanted.state)], rest
     if wanted.state is None and queue is None and kind is None:
         return "PRIMARY", [None], rest
     in_queues = [name for of, name in queues.GENERATION.items() if name == (queue or name) and of == (kind or of)]

@@ -369,7 +369,7 @@ _FIRST, _SECOND = _nth(0), _nth(1)
 _AT_WORK = (
     select(func.count())
     .select_from(JOBS)
-    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_state)", "mysql")
+    .with_hint(JOBS, "FORCE INDEX (ix_jobs_user_queues)", "mysql")
     .where(J.user_id == L.user_id, J.state == states.RUNNING, J.queue == L.queue)
     .correlate(LANES)
     .scalar_subquery()
