@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from atelier.jobs import states
 from atelier.kernel.database import Database
@@ -22,7 +23,7 @@ from tests.live.harness import (
     socket,
     stream,
 )
-from tests.servers import ValkeyServer, free_port
+from tests.servers import ValkeyServer, free_port, until
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
@@ -272,6 +273,11 @@ async def test_a_long_poll_is_answered_while_redis_is_frozen(
         server.thaw()
 
 
+def listeners(redis: Redis) -> int:
+    counted: Any = redis.pubsub_numsub(wire.CHANNEL)  # pyright: ignore[reportUnknownMemberType]
+    return int(counted[0][1])
+
+
 async def test_missing_events_are_fetched_when_the_subscription_is_back(
     db: Database, settings: MakeSettings, valkey_server: MakeServer
 ) -> None:
@@ -281,16 +287,21 @@ async def test_missing_events_are_fetched_when_the_subscription_is_back(
     me = world.person()
     job = world.job(me)
     world.claim(job)
+
+    def interrupt(redis: Redis) -> None:
+        redis.client_kill_filter(_type="pubsub")
+        for letter in "abc":
+            world.output(job, letter)
+        # What is the first to come through a new connection must not hide what came before it.
+        until(lambda: listeners(redis), what="somebody listens again")
+        world.output(job, "d")
+
     async with serving(chosen) as served, socket(served, me) as ws:
         await healthy(served)
         await ws.say(type="subscribe", jobId=job)
         await ws.until("job.running")
         with server.client() as redis:
-            redis.client_kill_filter(_type="pubsub")
-            for letter in "abc":
-                world.output(job, letter)
-        await healthy(served)
-        world.output(job, "d")
+            await asyncio.to_thread(interrupt, redis)
         world.finish(job)
         events = await ws.until("job.completed")
     assert text_of(events) == "abcd"

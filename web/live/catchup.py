@@ -24,7 +24,7 @@ from atelier.live import wire
 from atelier.live.events import CREDITS_CHANGED, Event
 from atelier.live.wire import Notice
 from web.live import reads, told, views
-from web.live.feed import NOTHING, Feed
+from web.live.feed import NOTHING, Feed, Track
 from web.live.feeds import Feeds
 from web.live.group import GroupReader
 from web.live.streams import Streams
@@ -59,6 +59,7 @@ class CatchUp:
         self._streams = streams
         self._healthy = healthy
         self._missed = asyncio.Event()
+        self._held: list[tuple[Feed, str, Track]] = []
 
     # -- beginning to follow
 
@@ -122,6 +123,22 @@ class CatchUp:
 
     # -- going on
 
+    def doubt(self) -> None:
+        """Events have been missed, it may be: hold what comes until they are fetched, because it would hide them."""
+        self.believe()
+        followed = self._feeds.alive()
+        self._held = [(feed, job_id, feed.tracks[job_id]) for job_id, feeds in followed.items() for feed in feeds]
+        for feed, job_id, _ in self._held:
+            feed.hold(job_id)
+
+    def believe(self) -> None:
+        """Let through what is held."""
+        held, self._held = self._held, []
+        for feed, job_id, track in held:
+            # Who has left a job and follows it again has read it meanwhile.
+            if feed.tracks.get(job_id) is track:
+                feed.release(job_id)
+
     def missed(self) -> None:
         """Events may have been missed: let everyone catch up now."""
         self._missed.set()
@@ -139,7 +156,7 @@ class CatchUp:
             self._missed.clear()
             checked_at = time.monotonic()
             try:
-                await self.check(missed=missed)
+                await self._fetch() if missed else await self.check(missed=False)
                 failing = False
             except Transient as error:
                 if not failing:
@@ -148,6 +165,15 @@ class CatchUp:
                 if missed:
                     self._missed.set()
                     await asyncio.sleep(CHECK_SECONDS_ALONE)
+
+    async def _fetch(self) -> None:
+        """Bring everyone what was missed, and let through what was held for that."""
+        held = self._held
+        try:
+            await self.check(missed=True)
+        finally:
+            if self._held is held:  # Otherwise it was lost once more meanwhile, and the next time is another's.
+                self.believe()
 
     async def check(self, *, missed: bool) -> None:
         """Bring everyone up to the database; with `missed` also what only streams have. Raises Transient."""

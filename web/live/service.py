@@ -80,7 +80,13 @@ class Live:
             healthy=self.health,
         )
         self._outlet = Outlet(self._redis, healthy=self.health, receive=self._receive)
-        self._subscription = Subscription(self._redis, health=self.health, receive=self._receive)
+        self._subscription = Subscription(
+            self._redis,
+            health=self.health,
+            receive=self._receive,
+            begin=self.catch_up.doubt,
+            lose=self.catch_up.believe,
+        )
         self.tell = self._outlet.tell
         self.pump = Pump()
         self.lobby: set[Feed] = set()

@@ -33,12 +33,25 @@ TURN_MESSAGES = 32
 
 
 class Subscription:
-    """Hands every event of the platform to `receive`, and tells `health` about its ticks."""
+    """Hands every event of the platform to `receive`, and tells `health` about its ticks.
 
-    def __init__(self, redis: Redis, *, health: Health, receive: Callable[[Notice], None]) -> None:
+    `begin` is called before the first event of each new connection, `lose` when one is lost.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        health: Health,
+        receive: Callable[[Notice], None],
+        begin: Callable[[], None],
+        lose: Callable[[], None],
+    ) -> None:
         self._redis = redis
         self._health = health
         self._receive = receive
+        self._begin = begin
+        self._lose = lose
         self._ticks = f"atelier:tick:{new_id()}"
         self._tick_now = asyncio.Event()
 
@@ -57,6 +70,7 @@ class Subscription:
                 await self._attend()
             except (RedisError, OSError, TimeoutError) as error:
                 self._health.lost()
+                self._lose()
                 tried = 0 if time.monotonic() - began > SILENCE_SECONDS else tried + 1
                 if tried <= 1:
                     log.warning("live.subscription_lost", error=type(error).__name__)
@@ -76,7 +90,7 @@ class Subscription:
 
     async def _hear(self, pubsub: PubSub) -> None:
         ticks = self._ticks.encode()
-        heard_at, turn = time.monotonic(), 0
+        heard_at, turn, begun = time.monotonic(), 0, False
         while True:
             message = cast(
                 "dict[str, Any] | None",
@@ -87,6 +101,9 @@ class Subscription:
                     raise RedisGone("silent")
                 continue
             heard_at = time.monotonic()
+            if not begun:
+                self._begin()
+                begun = True
             if message["channel"] == ticks:
                 self._health.heard()
             else:
