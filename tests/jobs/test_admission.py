@@ -7,9 +7,13 @@ import pytest
 
 from atelier.generation.errors import TooManyWaiting
 from atelier.generation.submit import Accepted
-from atelier.jobs import arrivals
+from atelier.jobs import arrivals, places
+from atelier.jobs.arrivals import Found
+from atelier.jobs.lanes import LaneKey
+from atelier.jobs.places import Newcomer
 from atelier.kernel.database import Database
 from atelier.kernel.errors import Refusal
+from atelier.kernel.ids import new_id
 from atelier.ledger.errors import InsufficientCredits
 from tests.jobs.lifecycle import Workshop
 
@@ -56,6 +60,32 @@ def test_simultaneous_submissions_of_one_user_are_counted_one_by_one(database_ur
     assert database.read(arrivals.waiting, user_ids=[user_id]) == {(user_id, "generation.text"): 4}
     assert shop.examine().totals == {}
     database.close()
+
+
+def test_large_groups_of_one_user_are_counted_one_by_one_from_afar(database_url: str) -> None:
+    database = Database(database_url, pool_size=16)
+    shop, at_once = Workshop(database), Barrier(8)
+    user_id = shop.user()
+    shop.submit_all([shop.submission(user_id, 0) for _ in range(300)], waiting_max=1_000)
+
+    def submit(_number: int) -> int:
+        group = [shop.submission(user_id, 0) for _ in range(100)]
+        at_once.wait()
+        return sum(isinstance(one, Accepted) for one in shop.submit_all(group, waiting_max=1_000))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(submit, range(8))) == 700
+    database.close()
+
+
+@pytest.mark.parametrize("priority", ["high", "normal"])
+def test_a_position_is_no_less_than_nothing(shop: Workshop, priority: str) -> None:
+    user_id, queue = shop.user(), "generation.text"
+    # What waits is counted after what is older: others have submitted in between.
+    there = Found(waiting={(user_id, queue): 50}, older={queue: 10}, lanes={queue: 1})
+    new = Newcomer(new_id(), LaneKey(queue, user_id, "echo"), priority)
+    (position,) = shop.db.read(places.positions, [new], there=there).values()
+    assert position == (0 if priority == "high" else 50)
 
 
 def test_one_users_limit_is_not_anothers(shop: Workshop) -> None:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Event
+from typing import Any
 
 import pytest
 from sqlalchemy.orm import Session
@@ -176,3 +177,25 @@ def test_what_was_started_ahead_of_a_rate_is_paid_back_at_the_new_one(shop: Work
     assert len(floor.fill()) == 10
     assert 0 < rate(600) <= 100, "a tenth of a second for one of six hundred a minute"
     assert rate(None) <= 0
+    assert rate(600) <= 0
+    for _ in range(12):
+        shop.submit(user_id, 0)
+    assert len(floor.fill()) > 0
+    assert rate(1) <= 60_000
+    paced_ms = shop.db.read(controls.standing)[PROVIDER, "echo"].paced_ms
+    assert 0 < paced_ms - now_ms() <= 60_500, "what was started at a quick rate stops a slow one for a minute at most"
+
+
+def test_a_rate_is_changed_by_the_clock_of_the_database(shop: Workshop) -> None:
+    for _ in range(3):
+        values: Any = {"in_flight_max": None, "burst": 1, "window": 9, "now_ms": now_ms() - 3_600_000}
+        shop.db.transact(floors.limit, provider="echo", per_minute=600, **values)
+        shop.submit(shop.user(), 0)
+        floor = Floor(shop.db, slots=1, window=9)
+        assert len(floor.fill()) == 1, "a slow clock of whoever changes it makes no debt of what was paid back long ago"
+        shop.db.transact(_pay_back)
+        shop.db.transact(floors.limit, provider="echo", per_minute=60, **values)
+
+
+def _pay_back(session: Session) -> None:
+    controls.change(session, PROVIDER, "echo", paced_ms=now_ms() - 1_000)

@@ -31,7 +31,7 @@ def progress(notice: Notice) -> Progress | None:
         fraction, step = data.get("progress"), data.get("step")
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    known = isinstance(fraction, int | float) and 0 <= fraction <= 1
+    known = isinstance(fraction, int | float) and not isinstance(fraction, bool) and 0 <= fraction <= 1
     return Progress(notice.seq, fraction if known else None, step if isinstance(step, str) else None)
 
 

@@ -49,8 +49,9 @@ from atelier.webhooks.events import NewJobWebhook
 ACCEPTED = 202
 RETRY_AFTER_SECONDS = 10
 DRAINING_SECONDS = 60
+AT_ONCE = 10
 NEAR = 480
-"""So near to a user's limit (ten full groups that are written at once) groups are counted one after the other."""
+"""So near to a user's limit groups are counted one after the other; or ten of their own size, if these are large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,17 +249,21 @@ def _taken(
 
 def _waiting_of(session: Session, open_: Sequence[Submission], there: Found, *, waiting_max: int) -> Counter[str]:
     """How many jobs each user has waiting; of those near their limit, with nobody else submitting for them."""
-    mine = Counter(one.user_id for one in open_)
-    counts = Counter[str]()
-    for (user_id, _), count in there.waiting.items():
-        counts[user_id] += count
-    if any(counts[user_id] + number > waiting_max - NEAR for user_id, number in mine.items()):
+    mine, counts = Counter(one.user_id for one in open_), _by_user(there)
+    if any(
+        waiting_max - max(NEAR, AT_ONCE * number) < counts[user_id] < waiting_max for user_id, number in mine.items()
+    ):
         # All of the group, because accounts are locked in one order. What others have submitted meanwhile is seen now.
         ledger.lock(session, mine)
         there.waiting = arrivals.waiting(session, user_ids=mine)
-        counts = Counter[str]()
-        for (user_id, _), count in there.waiting.items():
-            counts[user_id] += count
+        counts = _by_user(there)
+    return counts
+
+
+def _by_user(there: Found) -> Counter[str]:
+    counts = Counter[str]()
+    for (user_id, _), count in there.waiting.items():
+        counts[user_id] += count
     return counts
 
 

@@ -219,12 +219,14 @@ def limit(
 ) -> None:
     """Give a provider these limits. Whoever widens them sends `invitations`, too.
 
-    What was started ahead of the old rate is paid back at the new one.
+    What was started ahead of the old rate is paid back at the new one, and within a minute if that is slower.
     """
     ensure(session, PROVIDER, provider)
     was = standing(session, lock=[(PROVIDER, provider)])[PROVIDER, provider]
-    started = max(0, was.paced_ms - now_ms) * (was.per_minute or 0)
-    paced_ms = now_ms + started // per_minute if per_minute and started else 0
+    db_ms: int = session.connection().execute(select(db_now_ms())).scalar_one()
+    started = max(0, was.paced_ms - db_ms) * (was.per_minute or 0)
+    paced_ms = db_ms + started // per_minute if per_minute and started else 0
+    paced_ms = min(paced_ms, max(was.paced_ms, db_ms + MINUTE_MS))
     limits = {"in_flight_max": in_flight_max, "per_minute": per_minute, "burst": burst, "paced_ms": paced_ms}
     change(session, PROVIDER, provider, changed_ms=now_ms, **limits)
 

@@ -53,7 +53,7 @@ _OF_JOB = ("user_id", "agent_id", "provider", "queue", "kind", "error_code")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """A job that failed, and what became of it. `reason` is None for one that was canceled, and replayed."""
+    """A job that failed, and what became of it. `reason` is None for one that was canceled, and done again."""
 
     job_id: str
     user_id: str

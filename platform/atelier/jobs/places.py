@@ -42,7 +42,8 @@ def _in_queue(session: Session, new: Sequence[Newcomer], queue: str, there: Foun
         user_id = one.lane.user_id
         mine = there.waiting.get((user_id, queue), 0)
         own = mine + earlier[user_id] if one.priority == "normal" else _before(session, one)
-        others = None if total is None else total - mine + number - earlier[user_id]
+        # What waits was counted a moment after what is older: some of it may be younger.
+        others = None if total is None else max(0, total - mine + number - earlier[user_id])
         users = max(0, lanes_open - bool(mine)) + len(earlier.keys() - {user_id})
         position = own + users * (own + 1) if others is None else own + min(others, users * (own + 1))
         found[one.job_id] = position if position <= POSITION_MAX else None

@@ -1,4 +1,8 @@
-"""the index by which a user's waiting jobs are counted says which queue each is in, so that no row is read for it."""
+"""the index by which a user's waiting jobs are counted says which queue each is in, so that no row is read for it.
+
+Until the last process of the version before has ended, an administrator's list of one user's jobs in one state, which
+names the index that goes, is refused there; nothing else asks for it by name.
+"""
 
 from alembic import op
 
