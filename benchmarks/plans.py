@@ -31,6 +31,8 @@ from benchmarks.people import Person
 ROWS_READ_MAX = 12_000
 """A list counts up to ten thousand jobs; nothing else comes near."""
 SCANS = {"ALL", "index"}
+# A row for each queue and provider that somebody holds back: to read them all is what is wanted.
+SMALL = frozenset({"controls"})
 EXPLAINED = ("SELECT", "UPDATE", "DELETE")
 _READ = "Handler_read"
 
@@ -112,5 +114,5 @@ def _scans(session: Session, statement: str, values: Any) -> Iterator[str]:
     for row in session.connection().exec_driver_sql(f"EXPLAIN {statement}", values).mappings():
         table = row["table"]
         # A derived table is the result of the line below it, which is judged by itself.
-        if row["type"] in SCANS and table and not str(table).startswith("<"):
+        if row["type"] in SCANS and table and table not in SMALL and not str(table).startswith("<"):
             yield f"{row['type']} of {table} ({row['rows']} rows): {statement[:120]}"
