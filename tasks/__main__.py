@@ -37,9 +37,8 @@ def worker(name: str, served: str) -> None:
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT" if name != "generation" else "SIGTERM")
     garbage.hold()
     from tasks.app import CELERY  # noqa: PLC0415 - the environment above is read while Celery is imported
-    from tasks.runtime import settings as own_settings  # noqa: PLC0415
 
-    chosen = own_settings()
+    chosen = settings.load()
     pool, slots = _pool(name, chosen)
     garbage.settle()
     CELERY.worker_main(
@@ -73,8 +72,8 @@ def relay() -> None:
     """Move messages from the outbox to the broker."""
     os.environ["ATELIER_ROLE"] = "relay"
     garbage.hold()
-    from atelier.dispatch import broker  # noqa: PLC0415 - only these roles need it
-    from atelier.dispatch.relay import Relay  # noqa: PLC0415 - only this role needs it
+    from atelier.dispatch import broker  # noqa: PLC0415 - nothing is looked at while it is imported
+    from atelier.dispatch.relay import Relay  # noqa: PLC0415
     from atelier.kernel.database import Database  # noqa: PLC0415
 
     chosen = settings.load()
@@ -111,7 +110,7 @@ def _now_and_then(data_dir: Path) -> Callable[[], None]:
 @main.command()
 def flower() -> None:
     """Run Flower: a view of the workers, behind a password, on loopback unless told otherwise."""
-    from atelier.dispatch import broker  # noqa: PLC0415 - only these roles need it
+    from atelier.dispatch import broker  # noqa: PLC0415 - a health check starts this module, too, and needs no Celery
 
     chosen = settings.load()
     logs.configure(chosen, role="flower")

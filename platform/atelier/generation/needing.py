@@ -1,6 +1,4 @@
-"""What submissions depend on besides their own queue: the queues and providers of the steps that they are put together
-from.
-"""
+"""What submissions wait for: their own queue and provider, and those of the steps that they are put together from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
