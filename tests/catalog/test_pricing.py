@@ -123,6 +123,7 @@ MADE = [
     Made(SECONDS, [image()], 0, 12, 0),
     Made(SPOKEN, [sound(3)], 1, 4, 4),
     Made(SPOKEN, [sound(3)], 1_001, 8, 8, "字" * 1_001),
+    Made(SPOKEN, [sound(3)], 1, 4, 4, ""),
     Made(SPOKEN, [], 0, 8, 0, "字" * 1_001),
     Made(WRITTEN, [text("")], 0, 30, 0),
     Made(WRITTEN, [text("字" * 1_000)], 1_000, 30, 6),

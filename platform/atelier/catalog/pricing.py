@@ -106,7 +106,8 @@ def measured(rule: Rule, outputs: Sequence[Mapping[str, Any]], *, input_data: Ma
     if rule.unit == CHARACTERS:
         if rule.quantity == OUTPUT:
             return sum(_length(one) for one in outputs if one["type"] == "text")
-        return _characters(_source(rule, input_data, {})) if outputs else 0
+        # A text that was left out is one character: what was made for it is not for nothing.
+        return max(1, _characters(_source(rule, input_data, {}))) if outputs else 0
     return len(outputs)
 
 
