@@ -120,6 +120,17 @@ class TestPolling:
         }
         assert kling.fetch(told[ids[3]]).outputs[0].content_type == "video/mp4"
 
+    @pytest.mark.parametrize("count", [2, 12])
+    def test_a_task_in_a_state_that_we_do_not_know_is_not_missing(
+        self, kling: Kling, fake: FakeKling, count: int
+    ) -> None:
+        made = [kling.submit(request(f"job:{number}")) for number in range(count)]
+        ids = [one.upstream_id for one in made if isinstance(one, Accepted)]
+        for one in ids[1:]:
+            fake.books.tasks[one].working = "queueing"
+        told = kling.poll([*ids, "0"])
+        assert {one: status.state for one, status in told.items()} == {ids[0]: "running", "0": "missing"}
+
     def test_a_state_that_we_do_not_know_is_no_reason_to_give_it_up(self) -> None:
         assert answers.status_of({"task_status": "resting"}) is None
         newer = answers.status_of({"task_status": "succeeded", "updated_at": 7})

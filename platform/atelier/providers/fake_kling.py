@@ -54,7 +54,7 @@ class Faults:
 
 @dataclass(kw_only=True)
 class Task:
-    """One generation. Times are milliseconds."""
+    """One generation. Times are milliseconds; `working` is what its state is called until it has ended."""
 
     id: str
     key: str
@@ -62,11 +62,12 @@ class Task:
     ends_ms: int
     fails: bool
     callback_url: str = ""
+    working: str = "processing"
 
     def document(self, home: str, *, now: int) -> dict[str, Any]:
         """As the API shows it."""
         done = now >= self.ends_ms
-        state = ("failed" if self.fails else "succeed") if done else "processing"
+        state = ("failed" if self.fails else "succeed") if done else self.working
         document: dict[str, Any] = {
             "task_id": self.id,
             "task_status": state,

@@ -88,7 +88,8 @@ class Kling:
         wanted = set(upstream_ids)
         if len(wanted) <= ALONE_MAX:
             return {one: status for one in wanted if (status := self._one(one))}
-        told: dict[str, Status] = {}
+        # None is a task in a state that we don't know: it is there, and more can't be said of it.
+        told: dict[str, Status | None] = {}
         for number in range(1, PAGES_MAX + 1):
             page = self._page(number)
             told |= dict(_statuses(page, wanted))
@@ -96,8 +97,9 @@ class Kling:
                 break
             if len(page) < PAGE:
                 # The list has ended without them.
-                return {one: Status(state="missing") for one in wanted} | told
-        return told
+                told = dict.fromkeys(wanted, Status(state="missing")) | told
+                break
+        return {one: status for one, status in told.items() if status}
 
     def fetch(self, status: Status) -> GenerationResult:
         """The videos of a task that succeeded."""
@@ -178,11 +180,11 @@ def _body(request: GenerationRequest) -> dict[str, Any]:
     return body
 
 
-def _statuses(page: Iterable[Any], wanted: Collection[str]) -> Iterable[tuple[str, Status]]:
+def _statuses(page: Iterable[Any], wanted: Collection[str]) -> Iterable[tuple[str, Status | None]]:
     for data in page:
         upstream_id = answers.task_id(data)
-        if upstream_id is not None and upstream_id in wanted and (status := answers.status_of(data)):
-            yield upstream_id, status
+        if upstream_id is not None and upstream_id in wanted:
+            yield upstream_id, answers.status_of(data)
 
 
 def _unavailable(answer: Answer) -> ProviderUnavailable:
