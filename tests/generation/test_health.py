@@ -18,7 +18,7 @@ from atelier.kernel.database import Database
 from atelier.kernel.errors import Transient
 from atelier.kernel.settings import Settings
 from atelier.providers.contract import ProviderUnavailable
-from atelier.providers.errors import Throttled
+from atelier.providers.errors import OutOfTime, Throttled
 from atelier.providers.fake_kling import FakeKling
 from tests.generation.faraway import PRICE, Faraway
 
@@ -61,6 +61,13 @@ def test_the_first_answers_of_a_provider_may_come_at_once(db: Database) -> None:
         assert list(pool.map(turned_away, range(8))) == [None] * 8
     control = db.read(controls.standing)[PROVIDER, "echo"]
     assert (control.failures, control.closed_code) == (4, Throttled.code)
+
+
+def test_attempts_that_had_too_little_time_close_no_provider(db: Database) -> None:
+    health = Health(db, window=1)
+    for _ in range(controls.FAILURES_MAX):
+        health.failed("openai", OutOfTime())
+    assert (PROVIDER, "openai") not in db.read(controls.standing)
 
 
 def test_what_an_attempt_made_is_not_lost_with_the_news_of_it() -> None:

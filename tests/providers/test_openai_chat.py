@@ -12,6 +12,7 @@ from atelier.providers.errors import (
     Interrupted,
     Misconfigured,
     ModelMissing,
+    OutOfTime,
     QuotaExhausted,
     Throttled,
     TimedOut,
@@ -236,9 +237,19 @@ class TestTrouble:
     def test_a_silent_provider_is_left_before_the_attempt_is_over(self, server: FakeOpenAI) -> None:
         server.faults.append(Fault(kind="silence", after=1))
         started = time.monotonic()
-        with pytest.raises(TimedOut):
+        with pytest.raises(OutOfTime) as raised:
             ask(chat_on(server), "rain", seconds=2)
         assert time.monotonic() - started < 2
+        assert not raised.value.blames_provider, "how long an attempt may take is for its user to say"
+
+    def test_a_provider_that_is_silent_for_too_long_is_to_blame(self, server: FakeOpenAI) -> None:
+        server.faults.append(Fault(kind="silence", after=1))
+        endpoint = Endpoint(
+            base_url=server.base_url, api_key="sk-right", models={"": "chat-small"}, read_timeout=0.2, tries=1
+        )
+        with pytest.raises(TimedOut) as raised:
+            ask(OpenAIChat(endpoint), "rain")
+        assert raised.value.blames_provider
 
     def test_a_stop_leaves_a_silent_provider_at_once(self, server: FakeOpenAI) -> None:
         server.faults.append(Fault(kind="silence", after=1))

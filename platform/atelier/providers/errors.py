@@ -55,9 +55,18 @@ class Throttled(ProviderUnavailable):
 
 
 class TimedOut(ProviderUnavailable):
-    """The provider did not finish within the time that the attempt had."""
+    """The provider did not answer in time."""
 
     code: ClassVar[str] = "PROVIDER_TIMEOUT"
+
+
+class OutOfTime(TimedOut):
+    """The attempt's own end came before the provider's: the job was given too little time, or had little left.
+
+    How much that is a user decides, so it must not close the provider for others.
+    """
+
+    blames_provider: ClassVar[bool] = False
 
 
 class Interrupted(ProviderUnavailable):

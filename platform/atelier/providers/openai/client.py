@@ -17,7 +17,7 @@ import httpx
 import tenacity
 
 from atelier.providers.contract import GenerationRequest, ProviderUnavailable, RunContext
-from atelier.providers.errors import BadAnswer, Interrupted, TimedOut
+from atelier.providers.errors import BadAnswer, Interrupted, OutOfTime, TimedOut
 from atelier.providers.openai.failures import Failure, failure_of, may_try_again, retry_after
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ async def _guarded(sending: Callable[[], Awaitable[T]], deadline: float, context
         while not work.done():
             context.check()
             if time.monotonic() >= deadline:
-                raise TimedOut("the provider took longer than the attempt may")
+                raise OutOfTime("the provider took longer than the attempt may")
             await asyncio.wait({work}, timeout=min(_CHECK_EVERY_SECONDS, max(0.0, deadline - time.monotonic())))
         return work.result()
     finally:
