@@ -97,7 +97,7 @@ class Kling:
                 break
             if len(page) < PAGE:
                 # The list has ended without them.
-                told = dict.fromkeys(wanted, Status(state="missing")) | told
+                told |= dict.fromkeys(wanted - told.keys(), Status(state="missing"))
                 break
         return {one: status for one, status in told.items() if status}
 
