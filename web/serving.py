@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import uvloop
 from aiohttp import web
 
-from atelier.kernel import garbage, logs, settings
+from atelier.kernel import garbage, logs, open_files, settings
 from atelier.kernel.settings import BadSettings, Settings
 from web import faults, gauges, metrics
 from web.app import make_app
@@ -35,6 +35,7 @@ def serve() -> None:
     logging.getLogger("aiohttp.server").addFilter(faults.worth_logging)
     application = make_app(loaded)
     application.cleanup_ctx.append(_metrics_site(loaded))
+    open_files.allow_many()
     garbage.settle()
     log.info("web.starting", host=loaded.host, port=loaded.port, environment=loaded.environment)
     web.run_app(

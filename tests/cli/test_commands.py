@@ -41,6 +41,19 @@ def test_an_operator_prepares_a_database_and_looks_after_it(run: Run, tmp_path: 
     assert (ill.returncode, "violation" in ill.stdout) == (1, True)
 
 
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a?b", "a#b", "工作坊"])
+def test_a_data_directory_may_have_any_name(run: Run, tmp_path: Path, name: str) -> None:
+    said = run("migrate", "--data-dir", name)
+    assert said.returncode == 0, said.stderr
+    assert {one.relative_to(tmp_path) for one in tmp_path.glob("**/*.db")} == {Path(name, "atelier.db")}
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_a_data_directory_that_is_set_to_nothing_is_not_set(run: Run, tmp_path: Path) -> None:
+    assert run("migrate", ATELIER_DATA_DIR="").returncode == 0
+    assert [one.name for one in tmp_path.iterdir()] == [".atelier"]
+
+
 def test_a_command_says_when_there_is_nothing_to_work_with(run: Run) -> None:
     said = run("doctor", "--data-dir", "nothing")
     assert (said.returncode, said.stderr.count("\n")) == (1, 1)

@@ -133,7 +133,7 @@ def test_a_port_in_use_is_refused_in_words() -> None:
 
 
 def test_addresses_can_be_opened() -> None:
-    assert ports.address("::", 80) == "http://127.0.0.1:80"
+    assert ports.address("::", 80) == "http://[::1]:80"  # A listener on it takes no IPv4.
     assert ports.address("::1", 80) == "http://[::1]:80"
 
 

@@ -82,12 +82,41 @@ async def test_a_platform_works_heals_and_leaves_nothing_behind(up: StartUp, run
         platform.kill(role)
     assert (await echo(platform.address))[-1]["type"] == "job.completed"
 
+    heals_without_its_note(platform)
     said = run("doctor", "--data-dir", platform.data_dir)
     assert (said.returncode, "clean" in said.stdout) == (0, True), said.stdout
     refuses_a_second(platform, run)
     knows_its_flower(platform)
     leaves_nothing(platform, signal.SIGINT)
     assert platform.child.child.wait() == 0
+
+
+def heals_without_its_note(platform: Up) -> None:
+    """A role is started again each time that it dies, even where that can't be written down, as on a full disk."""
+    note, beat = platform.data_dir / "run.json", platform.roles["beat"]
+    note.rename(note.with_suffix(".kept"))
+    note.mkdir()
+    second = killed(platform, beat)
+    third = killed(platform, second)
+    note.rmdir()
+    note.with_suffix(".kept").rename(note)
+    os.kill(third, signal.SIGKILL)
+    until(lambda: platform.roles["beat"] not in {beat, third}, what="the note is written again")
+
+
+def killed(platform: Up, beat: int) -> int:
+    """End who sends the schedules; answers who does so then."""
+    os.kill(beat, signal.SIGKILL)
+    return until(lambda: successor(platform, beat), what="beat is started again")
+
+
+def successor(platform: Up, ended: int) -> int:
+    """Who sends the schedules now, if not the one that has ended."""
+    for pid in platform.everyone() - {ended}:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if "schedules" in command_line(pid) and is_alive(pid):
+                return pid
+    return 0
 
 
 def refuses_a_second(platform: Up, run: Run) -> None:

@@ -1,12 +1,14 @@
 """The web role as a process: it serves, lets running requests end, and leaves."""
 
+import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
+from atelier.kernel import open_files
 from atelier.kernel.settings import Settings
 from tests.conftest import ProcessFactory
 from tests.servers import Process, free_port, is_open
@@ -14,10 +16,15 @@ from tests.servers import Process, free_port, is_open
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
 
-def _started(process: ProcessFactory, settings: Settings, **env: str) -> tuple[Process, int, int]:
+WEB = (sys.executable, "-m", "web")
+
+
+def _started(
+    process: ProcessFactory, settings: Settings, *, command: Sequence[str] = WEB, **env: str
+) -> tuple[Process, int, int]:
     port, metrics_port = free_port(), free_port()
     child = process(
-        [sys.executable, "-m", "web"],
+        command,
         env={
             "PYTHONPATH": "platform:.",
             "PORT": str(port),
@@ -30,6 +37,14 @@ def _started(process: ProcessFactory, settings: Settings, **env: str) -> tuple[P
         },
     )
     return child.start(ready=lambda: is_open(port)), port, metrics_port
+
+
+def test_it_may_have_as_many_sockets_as_the_machine_allows(
+    process: ProcessFactory, settings: Callable[..., Settings]
+) -> None:
+    child, _, _ = _started(process, settings(), command=("sh", "-c", f"ulimit -S -n 256; exec {sys.executable} -m web"))
+    soft, hard = resource.prlimit(child.pid, resource.RLIMIT_NOFILE)
+    assert soft == min(hard, open_files.FILES_MAX)
 
 
 def _read(port: int, path: str) -> str:

@@ -86,8 +86,8 @@ class Client:
         return credits_left
 
     async def agents(self) -> dict[str, Agent]:
-        """The published agents by slug."""
-        listed = (await self._call("GET", "/api/agents?limit=50"))["agents"]
+        """The oldest published agents by slug: those of the house are older than any that people have published."""
+        listed = (await self._call("GET", "/api/agents?limit=50&order=asc"))["agents"]
         return {
             one["slug"]: Agent(id=one["id"], slug=one["slug"], name=one["name"], price=one["creditsPerUse"] or 0)
             for one in listed

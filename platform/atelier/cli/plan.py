@@ -12,6 +12,7 @@ from pydantic import AliasChoices, SecretStr
 from atelier.cli import models, ports, valkey
 from atelier.cli.keys import Login, kept_login
 from atelier.gateways import sandbox_identity
+from atelier.kernel import engines
 from atelier.kernel.settings import Settings
 from atelier.supervisor.keeper import Role
 
@@ -73,7 +74,7 @@ def make(settings: Settings, *, wants_model: bool = True) -> Plan:
     chosen["public_url"] = settings.public_url or address
     foundations = _broker(settings, chosen) + (_model(settings, chosen) if wants_model else [])
     sandboxes = _sandbox(settings, chosen)
-    is_embedded = settings.database_url == f"sqlite:///{settings.data_dir / 'atelier.db'}"
+    is_embedded = settings.database_url == engines.sqlite_in(settings.data_dir)
     if is_embedded and not _names(settings, "welcome_bonus_on"):
         chosen["welcome_bonus_on"] = "registration"
     final = settings.model_copy(update=chosen)

@@ -9,7 +9,8 @@ from atelier.cli.words import say
 
 LOOPBACK: Final = "127.0.0.1"
 _GIVEN: Final[set[int]] = set()
-_ANY: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names of "every address", compared and never listened on
+_OWN: Final = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - compared and never listened on
+"""How this machine reaches what listens on every address of a family: on `::` it is IPv6 alone."""
 
 
 def free(host: str = LOOPBACK) -> int:
@@ -52,7 +53,7 @@ def is_free(host: str, port: int) -> bool:
 
 def address(host: str, port: int) -> str:
     """The web address under which this machine reaches a server that listens there."""
-    name = LOOPBACK if host in _ANY else host
+    name = _OWN.get(host, host)
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 

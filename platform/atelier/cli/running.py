@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final, TypeVar
@@ -16,7 +15,7 @@ from atelier.cli.keys import Login
 from atelier.cli.news import News
 from atelier.cli.plan import Plan
 from atelier.cli.words import say
-from atelier.kernel import clock
+from atelier.kernel import clock, open_files
 from atelier.supervisor.journal import Journal
 from atelier.supervisor.keeper import Change, Supervisor
 
@@ -25,7 +24,6 @@ READY_SECONDS_MAX: Final = 90.0
 # Texts are written without the model while it loads, so nobody waits for it for long.
 MODEL_SECONDS_MAX: Final = 3.0
 _ASK_SECONDS: Final = 0.1
-_FILES_MAX: Final = 65_536
 
 
 class Interrupted(Exception):
@@ -116,13 +114,15 @@ class Platform:
             "at": clock.rfc3339(clock.now_ms()),
             "roles": self._supervisor.pids,
         }
-        occupancy.leave_note(self.plan.settings.data_dir, note)
+        # A full disk costs the note, which the next change writes anew, and not the platform.
+        with contextlib.suppress(OSError):
+            occupancy.leave_note(self.plan.settings.data_dir, note)
 
 
 @contextlib.asynccontextmanager
 async def running(plan: Plan, *, verbose: bool) -> AsyncGenerator[Platform]:
     """The platform, ready. Ctrl-C and SIGTERM set its `stopping`; leaving the block stops it."""
-    _raise_file_limit()
+    open_files.allow_many()
     platform = Platform(plan, verbose=verbose)
     loop = asyncio.get_running_loop()
     for asked in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
@@ -152,12 +152,3 @@ async def _is_well(client: httpx.AsyncClient, address: str) -> bool:
     except httpx.TransportError:
         return False
     return answer.is_success
-
-
-def _raise_file_limit() -> None:
-    """Every open socket is a file, and the usual limit was made for people at terminals."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES_MAX if hard == resource.RLIM_INFINITY else min(_FILES_MAX, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,6 +1,7 @@
 """Engines for the two databases, with the settings that were measured to hold."""
 
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import create_engine, event
@@ -38,6 +39,11 @@ def parse(address: str) -> URL:
             raise UnsupportedDatabase(f"SQLite needs a file: {SUPPORTED}")
         return url.set(drivername="sqlite+pysqlite")
     raise UnsupportedDatabase(f"{backend}:// is not supported: {SUPPORTED}")
+
+
+def sqlite_in(folder: Path) -> str:
+    """The address of the embedded database in a folder, whose name may hold anything that an address may not."""
+    return URL.create("sqlite", database=str(folder / "atelier.db")).render_as_string()
 
 
 def create(address: str, *, pool_size: int) -> tuple[Engine, Engine]:

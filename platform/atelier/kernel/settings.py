@@ -247,11 +247,17 @@ class Settings(ProviderSettings):
     def _stripped(cls, value: Any) -> Any:
         return value.strip() if isinstance(value, str) else value
 
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _somewhere(cls, value: Any) -> Any:
+        # Variables that are set to nothing are meant to be unset, and no path would be the current folder.
+        return value if value != "" else cls.model_fields["data_dir"].default
+
     @model_validator(mode="after")
     def _filled(self) -> Self:
         fill = object.__setattr__
         if not self.database_url:
-            fill(self, "database_url", f"sqlite:///{self.data_dir / 'atelier.db'}")
+            fill(self, "database_url", engines.sqlite_in(self.data_dir))
         engines.parse(self.database_url)
         if not self.broker_url:
             fill(self, "broker_url", self.redis_url)

@@ -57,7 +57,7 @@ class Journal:
     def _line(self, role: str, line: str) -> None:
         if role not in self._files:
             path = self._folder / f"{role}.log"
-            self._files[role] = _File(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8")
+            self._files[role] = _File(path, maxBytes=FILE_BYTES, backupCount=FILES_KEPT, encoding="utf-8", delay=True)
             self._last[role] = deque(maxlen=LAST_LINES)
         self._files[role].handle(logging.makeLogRecord({"msg": line}))
         self._last[role].append(line)
