@@ -119,7 +119,7 @@ def _made() -> Runtime:
         storage=storage,
         providers=providers,
         later=later,
-        name=f"{socket.gethostname()[:40]}:{os.getpid()}",
+        name=f"{socket.gethostname()}:{os.getpid()}",
     )
     tools = Tools(settings=chosen, database=database, publisher=publisher, runner=runner)
     sweeper = Sweeper(settings=chosen, database=database, publisher=publisher)

@@ -29,6 +29,7 @@ from atelier.generation.health import Health
 from atelier.generation.later import Parked, Submitter
 from atelier.generation.leases import LeaseKeeper
 from atelier.generation.outcomes import Outcome
+from atelier.generation.owners import owner
 from atelier.generation.story import WORKFLOWS
 from atelier.generation.sweep import TOO_LATE
 from atelier.generation.taking import Places, take
@@ -220,7 +221,7 @@ class Runner:
 
     def _claim_group(self, job_ids: Sequence[str]) -> list[Claimed | None]:
         places = Places(
-            owner=f"{self._name}:{new_id()}",
+            owner=owner(self._name),
             lease_ms=self._lease_ms,
             window=self._window,
             providers=self._served,
