@@ -102,7 +102,13 @@ class Policy:
         self.past: dict[str, Count] = {}
 
     def roll(self, window: int) -> None:
-        """Begin a new window; what is two windows old is forgotten."""
+        """Begin another window; what is two windows old is forgotten.
+
+        The window before this one is asked for by requests that took their time to arrive, which must not begin it
+        again. One that is older says that the clock was set back: what was counted ahead of it would hold for as long.
+        """
+        if window == self.window - 1:
+            return
         self.past = self.counts if window == self.window + 1 else {}
         self.counts = {}
         self.window = window
@@ -160,7 +166,7 @@ class Limits:
         if limit is None:
             limit = policy.limit
         window, elapsed = divmod(now_ms, WINDOW_MS)
-        if window > policy.window:
+        if window != policy.window:
             policy.roll(window)
         count = policy.counts.get(key) or policy.start(key)
         left = WINDOW_MS - elapsed

@@ -106,6 +106,15 @@ def test_a_clock_that_steps_back_gives_nothing_away() -> None:
     assert _taken(made, "a", START, tries=5) == 0
 
 
+def test_a_clock_that_was_set_back_far_begins_anew() -> None:
+    made = Limits({"default": 100}, store=Alone())
+    _taken(made, "a", START + 60 * WINDOW_MS, tries=100)
+    policy = made.policy("default")
+    once_a_second = range(START, START + 50 * WINDOW_MS, 1_000)
+    assert [now for now in once_a_second if made.take(policy, "a", now).retry_after] == []
+    assert _taken(made, "a", START + 50 * WINDOW_MS, tries=100) == 40, "what was used since then still counts"
+
+
 def test_the_number_of_keys_is_bounded() -> None:
     made = Limits({"default": 5}, store=Alone())
     policy = made.policy("default")
