@@ -92,7 +92,7 @@ def test_no_minute_has_more_than_twice_the_limit_and_retry_after_is_true(
         for _ in range(tries):
             quota = made.take(policy, "a", now)
             if quota.retry_after:
-                assert 1 <= quota.retry_after <= 120
+                assert 1 <= quota.retry_after <= 121, "two windows, and always a little more than is needed"
                 now += quota.retry_after * 1_000
                 assert made.take(policy, "a", now).retry_after == 0, "who waits as told is let through"
             passed.append(now)
