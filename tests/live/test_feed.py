@@ -66,21 +66,20 @@ def test_everything_of_a_user_includes_new_jobs_and_credits() -> None:
 
 def test_what_comes_live_waits_for_what_is_read() -> None:
     feed = following(after=2)
-    feed.hold(JOB)
+    track = feed.hold(JOB)
     offer(feed, [event(6), event(5)])
     assert taken(feed) == []
-    feed.release(JOB, [event(3), event(4), event(5)])
+    feed.release(JOB, track, [event(3), event(4), event(5)])
     assert taken(feed) == [3, 4, 5, 6]
 
 
 def test_holds_that_overlap_release_once_in_order() -> None:
     feed = following()
-    feed.hold(JOB)
-    feed.hold(JOB)
-    feed.release(JOB, [event(2), event(4)])
+    first, second = feed.hold(JOB), feed.hold(JOB)
+    feed.release(JOB, first, [event(2), event(4)])
     assert taken(feed) == []
     feed.offer(event(5))
-    feed.release(JOB, [event(1), event(3)])
+    feed.release(JOB, second, [event(1), event(3)])
     assert taken(feed) == [1, 2, 3, 4, 5]
 
 
@@ -96,11 +95,26 @@ def test_a_pause_holds_everything() -> None:
 
 def test_a_job_that_was_left_while_it_was_held_stays_left() -> None:
     feed = following()
-    feed.hold(JOB)
+    track = feed.hold(JOB)
     feed.leave(JOB)
-    feed.release(JOB, [event(1)])
+    feed.release(JOB, track, [event(1)])
     assert taken(feed) == []
     assert feed.alive() == []
+
+
+def test_a_job_that_is_followed_again_is_held_by_nobody_from_before() -> None:
+    feed = following()
+    before = feed.hold(JOB)
+    feed.leave(JOB)
+    feed.follow(JOB)
+    feed.release(JOB, before, [event(1)])
+    feed.offer(event(2))
+    again = feed.hold(JOB)
+    feed.offer(event(3))
+    feed.release(JOB, before, [event(4)])
+    assert taken(feed) == [2]
+    feed.release(JOB, again)
+    assert taken(feed) == [3]
 
 
 def test_a_consumer_that_is_too_slow_is_ended_and_nothing_kept() -> None:

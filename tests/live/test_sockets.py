@@ -1,13 +1,15 @@
-"""Everything of a user, and nothing of others; and who does not read is not waited for."""
+"""Everything of a user, and nothing of others; who leaves and comes back; and who does not read is not waited for."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
+from atelier.live.wire import Notice
 from tests.live.harness import (
     Person,
     Served,
@@ -18,7 +20,10 @@ from tests.live.harness import (
     socket,
 )
 from tests.servers import ValkeyServer
+from web.live.catchup import CatchUp
 from web.live.feed import Close
+from web.live.streams import Owners, Streams
+from web.services import SERVICES
 
 MakeSettings = Callable[..., Settings]
 MakeServer = Callable[..., ValkeyServer]
@@ -150,3 +155,46 @@ async def test_a_user_sees_nothing_of_others_in_a_storm(world: World, chosen: Se
                 done |= {event["jobId"]} if event["type"] == "job.completed" else set()
         for one in sockets:
             await one.__aexit__(None, None, None)
+
+
+class Slow(Streams):
+    """Streams that answer when they are told to, with nothing."""
+
+    def __init__(self) -> None:
+        self.asked, self.told = asyncio.Event(), asyncio.Event()
+
+    @override
+    async def after(self, wanted: Mapping[str, int], *, owners: Owners) -> dict[str, list[Notice]]:
+        self.asked.set()
+        await self.told.wait()
+        return {}
+
+
+async def test_who_leaves_and_comes_back_while_events_are_fetched_goes_on_hearing(
+    world: World, chosen: Settings
+) -> None:
+    me = world.person()
+    job = world.job(me)
+    world.claim(job)
+    async with serving(chosen) as served, socket(served, me) as ws:
+        await healthy(served)
+        await ws.say(type="subscribe", jobId=job)
+        await ws.until("job.running")
+        live, streams = served.live, Slow()
+        catch_up = CatchUp(
+            served.application[SERVICES].db,
+            feeds=live.feeds,
+            reader=live.reader,
+            snapshots=live.snapshots,
+            streams=streams,
+            healthy=live.health,
+        )
+        fetching = asyncio.create_task(catch_up.check(missed=True))
+        await streams.asked.wait()
+        await ws.say(type="unsubscribe", jobId=job)
+        await ws.say(type="subscribe", jobId=job)
+        await ws.until("job.running")
+        streams.told.set()
+        await fetching
+        world.progress(job, 0.5)
+        assert (await ws.next())["type"] == "job.progress"

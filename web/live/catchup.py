@@ -70,8 +70,7 @@ class CatchUp:
 
         Raises JobNotFound, also when it is someone else's, or Transient.
         """
-        track = feed.follow(job_id)
-        feed.hold(job_id)
+        track = feed.hold(job_id)
         self._feeds.watch(feed, job_id)
         recalled: list[Notice] = []
         try:
@@ -87,7 +86,7 @@ class CatchUp:
             self._feeds.unwatch(feed, job_id)
             feed.leave(job_id)
             raise
-        feed.release(job_id, recalled)
+        feed.release(job_id, track, recalled)
         return job
 
     async def follow_everything(self, feed: Feed, *, finished: bool, hello: bytes) -> None:
@@ -127,17 +126,13 @@ class CatchUp:
         """Events have been missed, it may be: hold what comes until they are fetched, because it would hide them."""
         self.believe()
         followed = self._feeds.alive()
-        self._held = [(feed, job_id, feed.tracks[job_id]) for job_id, feeds in followed.items() for feed in feeds]
-        for feed, job_id, _ in self._held:
-            feed.hold(job_id)
+        self._held = [(feed, job_id, feed.hold(job_id)) for job_id, feeds in followed.items() for feed in feeds]
 
     def believe(self) -> None:
         """Let through what is held."""
         held, self._held = self._held, []
         for feed, job_id, track in held:
-            # Who has left a job and follows it again has read it meanwhile.
-            if feed.tracks.get(job_id) is track:
-                feed.release(job_id)
+            feed.release(job_id, track)
 
     def missed(self) -> None:
         """Events may have been missed: let everyone catch up now."""
@@ -223,24 +218,27 @@ class CatchUp:
 
     async def _tell(self, jobs: Mapping[str, Entry], followed: Mapping[str, Collection[Feed]]) -> None:
         """Let the feeds of these jobs, which were just read, catch up."""
-        held = [(entry, feed) for job_id, entry in jobs.items() for feed in followed[job_id] if feed.follows(job_id)]
+        held = [
+            (entry, feed, feed.hold(job_id))
+            for job_id, entry in jobs.items()
+            for feed in followed[job_id]
+            if feed.follows(job_id)
+        ]
         seen: dict[str, int] = {}
-        for entry, feed in held:
+        for entry, _, track in held:
             job = entry.job
-            feed.hold(job.id)
-            known = feed.tracks[job.id].seen
-            known = job.seq if known == NOTHING else known
+            known = job.seq if track.seen == NOTHING else track.seen
             seen[job.id] = min(seen.get(job.id, known), known)
         found: dict[tuple[str, Locale], list[Notice]] = {}
         try:
             entries = await self._streams.after(seen, owners={job_id: jobs[job_id].job.user_id for job_id in seen})
-            for entry, feed in held:
+            for entry, feed, _ in held:
                 key = (entry.job.id, feed.locale)
                 if key not in found:
                     found[key] = await self._recalled(entry, entries.get(entry.job.id, []), feed.locale)
         finally:
-            for entry, feed in held:
-                feed.release(entry.job.id, found.get((entry.job.id, feed.locale), ()))
+            for entry, feed, track in held:
+                feed.release(entry.job.id, track, found.get((entry.job.id, feed.locale), ()))
 
     async def _recalled(self, entry: Entry, entries: list[Notice], locale: Locale) -> list[Notice]:
         if any(one.seq == entry.job.seq for one in entries):

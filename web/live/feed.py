@@ -106,14 +106,18 @@ class Feed:
         for notice in [*first, *sorted(held, key=lambda one: one.seq)]:
             self.offer(notice)
 
-    def hold(self, job_id: str) -> None:
-        """Hold what comes for this job until `release`; holds may overlap."""
-        self.follow(job_id).holds += 1
+    def hold(self, job_id: str) -> Track:
+        """Hold what comes for this job until the track is released; holds may overlap."""
+        track = self.follow(job_id)
+        track.holds += 1
+        return track
 
-    def release(self, job_id: str, recalled: Iterable[Notice] = ()) -> None:
-        """Let through what was read and what was held, in order, once nothing holds the job any longer."""
-        track = self.tracks.get(job_id)
-        if track is None:
+    def release(self, job_id: str, track: Track, recalled: Iterable[Notice] = ()) -> None:
+        """Let through what was read and what was held, in order, once nothing holds the job any longer.
+
+        Who has left the job since then and follows it again has another track, which this hold is none of.
+        """
+        if self.tracks.get(job_id) is not track:
             return
         held = [*(track.held or ()), *recalled]
         track.holds -= 1
