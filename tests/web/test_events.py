@@ -144,8 +144,22 @@ async def test_after_unsubscribing_nothing_more_comes(served: Served, world: Wor
         world.finish(kept)
         assert (await ws.next())["jobId"] == kept
         world.finish(left)
+        await served.live.catch_up.check(missed=True)
         await ws.say(type="ping")
         assert (await ws.next())["type"] == "pong"
+
+
+async def test_who_follows_everything_once_more_is_told_the_present_state_again(served: Served, world: World) -> None:
+    me = world.person()
+    job = world.job(me)
+    async with socket(served, me) as ws:
+        for _ in range(2):
+            await ws.say(type="subscribe", all=True)
+            told = await ws.until("credits.changed")
+            assert [event["type"] for event in told[-3:]] == ["subscribed", "job.pending", "credits.changed"]
+            assert told[-2]["jobId"] == job
+            await ws.say(type="unsubscribe", all=True)
+            await ws.until("unsubscribed")
 
 
 async def test_a_number_that_was_never_given_is_not_believed(served: Served, world: World) -> None:

@@ -95,7 +95,6 @@ class CatchUp:
         `finished` asks for the newest finished jobs as well. Raises Transient.
         """
         feed.pause()
-        feed.everything = True
         self._feeds.watch_everything(feed)
         first: list[Notice] = []
         try:
@@ -109,7 +108,6 @@ class CatchUp:
             feed.say(hello)
         except BaseException:
             self._feeds.unwatch_everything(feed)
-            feed.everything = False
             raise
         finally:
             feed.resume(first)

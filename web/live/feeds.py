@@ -29,12 +29,17 @@ class Feeds:
 
     def watch_everything(self, feed: Feed) -> None:
         """Tell the feed of everything of its user."""
+        feed.everything = True
         _add(self._by_user, feed.user_id, feed)
         self._all.add(feed)
 
     def unwatch_everything(self, feed: Feed) -> None:
-        """Tell the feed of its own jobs only."""
+        """Tell the feed only of the jobs that it follows singly."""
         _discard(self._by_user, feed.user_id, feed)
+        feed.everything = False
+        for followed in list(feed.tracks):
+            if feed not in self._by_job.get(followed, ()):
+                feed.leave(followed)
 
     def remove(self, feed: Feed) -> None:
         """Tell the feed nothing any longer."""

@@ -151,7 +151,6 @@ class Socket:
 
     def _unsubscribe(self, feed: Feed, told: UnsubscribeMessage) -> None:
         if told.all:
-            feed.everything = False
             self._live.feeds.unwatch_everything(feed)
         elif told.job_id is None:
             raise talk.needs_job()
