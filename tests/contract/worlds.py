@@ -127,16 +127,23 @@ class World:
 
     def send(self, asked: Asked, *, headers: Mapping[str, str], ids: Mapping[str, str] | None = None) -> httpx.Response:
         """Ask; the places of the path are filled with the attacker's own things, or with those named."""
+        return self.stack.client.send(self._request(asked, headers=headers, ids=ids or {}))
+
+    def begun(self, asked: Asked, *, headers: Mapping[str, str]) -> httpx.Response:
+        """The beginning of an answer, which may have no end. To be closed."""
+        return self.stack.client.send(self._request(asked, headers=headers, ids={}), stream=True)
+
+    def _request(self, asked: Asked, *, headers: Mapping[str, str], ids: Mapping[str, str]) -> httpx.Request:
         administered = {"userId": self.subject} if asked.path.startswith(("/api/admin/", "/api/workshop/")) else {}
         place, spare = DOOMED.get((asked.method, asked.path), ("projectId", "projectId"))
         doomed = {place: self.own[spare]}
         created = {"agentId": self.own["draftId"]} if (asked.method, asked.path) in OF_ITS_CREATOR else {}
-        chosen = {**self.own, **administered, **doomed, **created, **(ids or {})}
+        chosen = {**self.own, **administered, **doomed, **created, **ids}
         path = PARAMETER.sub(lambda found: chosen[found[1]], asked.path)
         url = f"{path}?{asked.query}" if asked.query else path
         sent = [(name.encode(), value.encode()) for name, value in {**asked.headers, **headers}.items()]
         content: Any = _pieces(asked.body) if asked.chunked and asked.body else asked.body
-        return self.stack.client.request(asked.method, url, content=content, headers=sent)
+        return self.stack.client.build_request(asked.method, url, content=content, headers=sent)
 
     def fingerprint(self) -> dict[str, str]:
         """What every table holds."""

@@ -43,6 +43,8 @@ async def stream(call: Call) -> web.StreamResponse | Reply:
             job = await live.catch_up.follow(feed, call.path["jobId"], after=_after(call))
             if saw_the_end(job, _after(call)):
                 return Reply(status=204)
+            if call.request.method == hdrs.METH_HEAD:
+                return web.StreamResponse(headers=EventSourceResponse().headers)
             return await _streamed(call.request, feed)
         finally:
             live.feeds.remove(feed)
