@@ -107,6 +107,8 @@ async def test_what_is_wrong_is_named(town: Town) -> None:
         "http://example.com/": "url_scheme",
         "https://127.0.0.1/": "url_host",
         "https://2130706433/": "url_host",
+        "https:x": "url_host",
+        "https:": "url_host",
         "https://u:p@example.com/": "url_userinfo",
         "https://example.com:22/": "url_port",
         "https://example.com/#x": "url",
@@ -197,10 +199,9 @@ async def test_a_job_may_bring_its_own_webhook_and_its_retry_has_it_too_and_is_a
     )
     _, listed = await town.ask("GET", f"/api/webhook-events?jobId={job['jobId']}")
     assert [(one["type"], one["webhookId"]) for one in listed["events"]] == [("job.canceled", None)]
-    status, problem = await town.ask(
-        "POST", "/api/workshop/generate", {**body, "webhook": {"url": "https://localhost/"}}
-    )
-    assert (status, problem["details"][0]["path"]) == (400, ["webhook", "url"])
+    for url in ("https://localhost/", "https:x"):
+        status, problem = await town.ask("POST", "/api/workshop/generate", {**body, "webhook": {"url": url}})
+        assert (status, problem["details"][0]["path"]) == (400, ["webhook", "url"])
 
 
 def test_what_is_sent_is_what_the_document_says(desk: Desk, receiver: Receiver) -> None:

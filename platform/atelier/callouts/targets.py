@@ -50,6 +50,8 @@ def target(text: str, *, loopback: bool) -> str:
         raise BadTarget("url") from error
     if url.scheme != "https" and not (loopback and url.scheme == "http"):
         raise BadTarget("url_scheme")
+    if not host:
+        raise BadTarget("url_host")  # What follows looks for an authority, and `https:x` has none.
     if "@" in _AUTHORITY.split(text, maxsplit=2)[1]:
         raise BadTarget("url_userinfo")
     if not 0 < _port(url) < 65_536 or not (loopback or _port(url) in PORTS):
