@@ -31,6 +31,7 @@ from web.key_uses import KeyUses
 from web.limits import Limits, RedisCounters, open_redis
 from web.live import service as live
 from web.metrics import REQUESTS, Requests
+from web.rates import Rates
 from web.readiness import Check, Checks
 from web.routing import BODY_MAX, Endpoint
 from web.services import SERVICES, Services
@@ -118,6 +119,7 @@ async def composed(settings: Settings) -> AsyncGenerator[Services]:
         db=db,
         identities=identities,
         limits=limits,
+        rates=Rates(limits),
         key_uses=key_uses,
         desk=desk,
         readiness=readiness,

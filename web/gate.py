@@ -1,9 +1,9 @@
 """One endpoint, compiled: everything that happens between the router and its handler, and on the way back.
 
-Who asks (401), how often (429), whether they and their API key may (403), whether the path can exist (404), then query
-and body (400, 413, 415), then the handler; then the answer as bytes with its headers, or the fault as a problem. It is
-the path of every request, so it is one function and no chain of middlewares, asks nothing twice and builds nothing
-unasked.
+Who asks (401), whether their API key may (403), how often (429), whether they may (403), whether the path can exist
+(404), then query and body (400, 413, 415), then the handler; then the answer as bytes with its headers, or the fault as
+a problem. It is the path of every request, so it is one function and no chain of middlewares, asks nothing twice and
+builds nothing unasked.
 """
 
 import re
@@ -20,12 +20,12 @@ from atelier.accounts.errors import KeyNotAccepted, ScopeMissing
 from atelier.contracts import idempotency
 from atelier.contracts.idempotency import IdempotencyKeyReused, Keyed
 from atelier.kernel.clock import now_ms
-from atelier.kernel.errors import Forbidden, NotFound, RateLimited, Refusal, Unauthorized
+from atelier.kernel.errors import Forbidden, NotFound, Refusal, Unauthorized
 from atelier.kernel.ids import new_id
 from web import faults, reading
 from web.border import Border, counted_as
 from web.identity import Identity, KeyRights
-from web.limits import Policy, Quota
+from web.limits import Policy
 from web.metrics import Requests
 from web.routing import REQUEST_ID, Call, Endpoint, Frame, Reply
 from web.schemas.model import Answer, Query
@@ -67,8 +67,7 @@ class Gate:
         self._identities, self._limits = services.identities, services.limits
         self._policy = services.limits.policy(endpoint.rate) if endpoint.rate != "none" else None
         self._default = services.limits.policy("default")
-        self._key_rates = services.limits.policy("key"), services.limits.policy("key_submit")
-        self._key_uses = services.key_uses
+        self._rates, self._key_uses = services.rates, services.key_uses
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """The aiohttp handler."""
@@ -93,11 +92,7 @@ class Gate:
             header = request.headers.get(hdrs.AUTHORIZATION)
             known = self._identities.known(header, call.now_ms) if header else None
             call.identity = known or await self._identify(call, header)
-        if self._policy is not None:
-            self._count(self._policy, call)
-        if self._takes_token and USER_ID in request.headers:
-            _require_own(call, request.headers[USER_ID])
-        self._check(call)
+        self._let_in(call)
         if endpoint.query is not None or request.rel_url.raw_query_string:
             call.query = reading.query(request, self._query_model)
         if endpoint.idempotent:
@@ -107,6 +102,18 @@ class Gate:
         if endpoint.idempotent and (keyed := call.keyed):
             return _response(await self._in_turn(call, keyed), call)
         return _response(await endpoint.handler(call), call)
+
+    def _let_in(self, call: Call) -> None:
+        key = call.identity.key if call.identity is not None else None
+        if key is not None:
+            self._admit(key, call)
+        if self._policy is not None:
+            self._count(self._policy, call)
+        if self._takes_token and USER_ID in call.request.headers:
+            _require_own(call, call.request.headers[USER_ID])
+        if key is not None and self.endpoint.scope is None:
+            call.identity = None  # Where nobody may come, a key stands for nobody.
+        self._check(call)
 
     async def _in_turn(self, call: Call, keyed: Keyed) -> Any:
         call.turn = turn = await self._turns.take(keyed.key)
@@ -133,44 +140,28 @@ class Gate:
         """Nobody, where nobody may come; else the attempt is counted to its address and refused."""
         if self.endpoint.auth == "optional":
             return None
-        self._count(self._default, call)
+        self._count_address(self._default, call)
         raise Unauthorized
 
     def _count(self, policy: Policy, call: Call) -> None:
-        identity = call.identity
-        key = identity.user_id if identity else counted_as(call.address)
-        call.quota = quota = self._limits.take(policy, key, call.now_ms)
-        if quota.retry_after:
-            raise RateLimited(retry_after=quota.retry_after)
-        if identity is not None and identity.key is not None:
-            self._count_key(identity.key, call, quota)
+        if call.identity is None:
+            self._count_address(policy, call)
+        else:
+            call.charge(self._rates.request(call.identity, policy, call.now_ms))
 
-    def _count_key(self, key: KeyRights, call: Call, tightest: Quota) -> None:
-        self._key_uses.note(key.key_id, call.now_ms)
-        submissions = key.submissions_per_minute if self.endpoint.rate == "submit" else None
-        for policy, limit in zip(self._key_rates, (key.requests_per_minute, submissions), strict=True):
-            if limit is None:
-                continue
-            quota = self._limits.take(policy, key.key_id, call.now_ms, limit=limit)
-            if quota.retry_after:
-                call.quota = quota
-                raise RateLimited(retry_after=quota.retry_after)
-            if quota.remaining < tightest.remaining:
-                call.quota = tightest = quota
+    def _count_address(self, policy: Policy, call: Call) -> None:
+        call.charge(self._limits.take(policy, counted_as(call.address), call.now_ms))
 
     def _admit(self, key: KeyRights, call: Call) -> None:
+        """Let the key in. What it may not do is counted to its address, as a bad token is, and not to its user."""
+        self._key_uses.note(key.key_id, call.now_ms)
         scope = self.endpoint.scope
-        if scope is not None:
-            if scope not in key.scopes:
-                raise ScopeMissing(scope=scope)
-        elif self.endpoint.auth == "optional":
-            call.identity = None
-        else:
-            raise KeyNotAccepted
+        if scope in key.scopes or (scope is None and self.endpoint.auth == "optional"):
+            return
+        self._count_address(self._default, call)
+        raise ScopeMissing(scope=scope) if scope is not None else KeyNotAccepted
 
     def _check(self, call: Call) -> None:
-        if call.identity is not None and call.identity.key is not None:
-            self._admit(call.identity.key, call)
         if self.endpoint.auth == "admin" and call.user.role != "admin":
             raise Forbidden
         path = call.request.match_info

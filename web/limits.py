@@ -12,7 +12,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -145,6 +145,14 @@ class Quota:
         return policy.header if self.limit == policy.limit else f'"{policy.name}";q={self.limit};w={WINDOW_SECONDS}'
 
 
+class Share(NamedTuple):
+    """What one key may use of a policy: as much as `limit`, which may be the key's own."""
+
+    policy: Policy
+    key: str
+    limit: int
+
+
 class Limits:
     """All policies of one process. `take` never waits; `exchange` is for the background."""
 
@@ -161,23 +169,24 @@ class Limits:
         """Raises KeyError for a name that no setting knows: routes are checked at start."""
         return self._policies[name]
 
-    def take(self, policy: Policy, key: str, now_ms: int, amount: int = 1, *, limit: int | None = None) -> Quota:
-        """Count `amount` requests of `key`, unless that would be more than the policy's limit, or than its own."""
-        if limit is None:
-            limit = policy.limit
-        window, elapsed = divmod(now_ms, WINDOW_MS)
-        if window != policy.window:
-            policy.roll(window)
-        count = policy.counts.get(key) or policy.start(key)
-        left = WINDOW_MS - elapsed
-        reset = -(-left // 1000)
-        free = limit - count.known - count.pending - -(-count.before * left // WINDOW_MS)
-        if free < amount:
-            return Quota(policy, max(0, free), reset, _wait_seconds(limit, count, left, amount), limit)
-        count.pending += amount
-        if not count.queued:
-            self._queue(policy, policy.window, count)
-        return Quota(policy, free - amount, reset, 0, limit)
+    def take(self, policy: Policy, key: str, now_ms: int, amount: int = 1) -> Quota:
+        """Count `amount` requests of `key`, unless that would be more than the policy's limit."""
+        count, quota = self._look(policy, key, now_ms, amount=amount, limit=policy.limit)
+        if not quota.retry_after:
+            self._add(policy, count, amount)
+        return quota
+
+    def take_all(self, shares: Sequence[Share], now_ms: int, amount: int = 1) -> Quota:
+        """Count `amount` requests against each of these or, when one is used up, against none: what one refuses must
+        not use up the others. The quota is of whichever has least left, or must be waited for longest.
+        """
+        looks = [self._look(policy, key, now_ms, amount=amount, limit=limit) for policy, key, limit in shares]
+        longest = max((quota for _, quota in looks), key=lambda quota: quota.retry_after)
+        if longest.retry_after:
+            return longest
+        for share, (count, _) in zip(shares, looks, strict=True):
+            self._add(share.policy, count, amount)
+        return min((quota for _, quota in looks), key=lambda quota: quota.remaining)
 
     async def exchange(self) -> None:
         """Tell the store what was counted since the last time, and learn the totals. Raises RedisError or OSError."""
@@ -220,6 +229,24 @@ class Limits:
                 # A store that was emptied says less than we know ourselves.
                 count.known = max(count.known + amount, one.total)
                 count.before = max(count.before, one.before)
+
+    def _look(self, policy: Policy, key: str, now_ms: int, *, amount: int, limit: int) -> tuple[Count, Quota]:
+        """What taking this would leave, before it is counted."""
+        window, elapsed = divmod(now_ms, WINDOW_MS)
+        if window != policy.window:
+            policy.roll(window)
+        count = policy.counts.get(key) or policy.start(key)
+        left = WINDOW_MS - elapsed
+        reset = -(-left // 1000)
+        free = limit - count.known - count.pending - -(-count.before * left // WINDOW_MS)
+        if free < amount:
+            return count, Quota(policy, max(0, free), reset, _wait_seconds(limit, count, left, amount), limit)
+        return count, Quota(policy, free - amount, reset, 0, limit)
+
+    def _add(self, policy: Policy, count: Count, amount: int) -> None:
+        count.pending += amount
+        if not count.queued:
+            self._queue(policy, policy.window, count)
 
     def _queue(self, policy: Policy, window: int, count: Count) -> None:
         count.queued = True

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, istr
 from atelier.accounts.errors import ScopeMissing
 from atelier.accounts.scopes import Scope
 from atelier.contracts.idempotency import Keyed, keyed
-from atelier.kernel.errors import Unauthorized
+from atelier.kernel.errors import RateLimited, Unauthorized
 from web import messages
 from web.border import Origins, Proxies
 from web.identity import Identity
@@ -114,6 +114,13 @@ class Call:
         """For what a request needs beside the scope of its endpoint. Raises ScopeMissing."""
         if not self.user.may(scope):
             raise ScopeMissing(scope=scope)
+
+    def charge(self, quota: Quota) -> None:
+        """Tell of this quota, unless another of the request has less left. Raises RateLimited if it was refused."""
+        if self.quota is None or quota.retry_after or quota.remaining < self.quota.remaining:
+            self.quota = quota
+        if quota.retry_after:
+            raise RateLimited(retry_after=quota.retry_after)
 
     @property
     def address(self) -> str:

@@ -11,6 +11,7 @@ from atelier.onboarding.desk import Desk
 from web.identity import Identities
 from web.key_uses import KeyUses
 from web.limits import Limits
+from web.rates import Rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Services:
     db: AsyncDatabase
     identities: Identities
     limits: Limits
+    rates: Rates
     key_uses: KeyUses
     desk: Desk
     readiness: Callable[[], Awaitable[Readiness]]

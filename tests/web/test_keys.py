@@ -241,24 +241,6 @@ async def test_a_job_counts_against_its_key_until_the_limit(served: Served, worl
     assert not Workshop(world.db).examine().findings
 
 
-# -- how often
-
-
-async def test_a_keys_own_limits_hold_beside_its_users(served: Served, world: World) -> None:
-    me = world.person()
-    key = keys.make(world.db, me.id, requests_per_minute=4, submissions_per_minute=2)
-    other = keys.make(world.db, me.id)
-    got = [await ask(served, "POST", GENERATE, by_key(key), {}) for _ in range(3)]
-    assert [one.status for one in got] == [400, 400, 429]
-    assert int(got[2].headers["Retry-After"]) > 0
-    assert got[0].headers["RateLimit-Policy"] == '"key_submit";q=2;w=60'
-    read = [await ask(served, "GET", "/api/jobs", by_key(key)) for _ in range(2)]
-    assert [one.status for one in read] == [200, 429]
-    assert read[0].headers["RateLimit"].startswith('"key";r=0;')
-    assert (await ask(served, "GET", "/api/jobs", by_key(other))).status == 200
-    assert (await ask(served, "GET", "/api/jobs", me.headers)).status == 200
-
-
 # -- the end of keys
 
 

@@ -15,7 +15,7 @@ from atelier.kernel.settings import Settings
 from tests.servers import ValkeyServer
 from tests.web import sample
 from tests.web.sample import until
-from web.limits import KEYS_MAX, WINDOW_MS, Limits, RedisCounters, Told, open_redis
+from web.limits import KEYS_MAX, WINDOW_MS, Limits, RedisCounters, Share, Told, open_redis
 
 START = 1_000 * WINDOW_MS
 
@@ -98,6 +98,30 @@ def test_no_minute_has_more_than_twice_the_limit_and_retry_after_is_true(
             passed.append(now)
     for index, begin in enumerate(passed):
         assert sum(begin <= one < begin + WINDOW_MS for one in passed[index:]) <= 2 * limit
+
+
+@given(
+    limit=st.integers(3, 50),
+    own=st.integers(3, 50),
+    events=st.lists(st.tuples(st.integers(0, 40_000), st.integers(1, 3)), min_size=1, max_size=60),
+)
+def test_of_several_limits_all_are_taken_or_none_and_retry_after_is_true(
+    limit: int, own: int, events: list[tuple[int, int]]
+) -> None:
+    made = Limits({"default": limit, "key": limit}, store=Alone())
+    shares = [Share(made.policy("default"), "a", limit), Share(made.policy("key"), "k", own)]
+    now = START
+    for pause, amount in events:
+        now += pause
+        before = [made.take(*share[:2], now, amount=0).remaining for share in shares]
+        quota = made.take_all(shares, now, amount)
+        after = [made.take(*share[:2], now, amount=0).remaining for share in shares]
+        if quota.retry_after:
+            assert after == before
+            now += quota.retry_after * 1_000
+            assert made.take_all(shares, now, amount).retry_after == 0, "who waits as told is let through"
+        else:
+            assert after == [one - amount for one in before]
 
 
 def test_a_clock_that_steps_back_gives_nothing_away() -> None:
