@@ -208,6 +208,9 @@ FIELDS: Mapping[str, Sentence] = {
     "too_short": Sentence("至少 {min_length} 项", "This needs at least {min_length} items"),
     "too_many_results": Sentence("最多引用 {max} 个任务的结果", "This may speak of the results of at most {max} jobs"),
     "too_long": Sentence("最多 {max_length} 项", "This may have at most {max_length} items"),
+    "submissions_per_minute": Sentence(
+        "每分钟最多提交 {limit} 个任务", "No more than {limit} jobs may be submitted in a minute"
+    ),
     "not_before": Sentence("开始时间必须早于结束时间", "The beginning must be before the end"),
     "too_many_steps": Sentence("时间范围过大", "This is too long a time for such steps"),
     "amount_of_case": Sentence("仅在确认退款时填写", "This is for accepting a refund only"),

@@ -26,3 +26,16 @@ class Rates:
         if policy is self._submit and key.submissions_per_minute is not None:
             shares.append(Share(self._key_submit, key.key_id, key.submissions_per_minute))
         return self._limits.take_all(shares, now_ms)
+
+    def submissions(self, identity: Identity, amount: int, now_ms: int) -> Quota:
+        """Count so many submissions of one request, of which `submissions_max` is the most that can ever pass."""
+        shares = [Share(self._submit, identity.user_id, self._submit.limit)]
+        key = identity.key
+        if key is not None and key.submissions_per_minute is not None:
+            shares.append(Share(self._key_submit, key.key_id, key.submissions_per_minute))
+        return self._limits.take_all(shares, now_ms, amount)
+
+    def submissions_max(self, identity: Identity) -> int:
+        """How much may be submitted in a minute in which nothing else is."""
+        own = identity.key.submissions_per_minute if identity.key is not None else None
+        return self._submit.limit if own is None else min(own, self._submit.limit)

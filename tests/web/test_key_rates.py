@@ -1,19 +1,24 @@
 """How often API keys and their users may ask: all limits hold, and what one of them refuses uses up none."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from atelier.accounts.scopes import SCOPES
+from atelier.catalog.seed_content import ECHO
+from atelier.jobs.batches import ITEMS_MAX
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
 from tests.furnishing import furnish
 from tests.jobs import keys
+from tests.jobs.lifecycle import Workshop
 from tests.live.harness import Served, World, serving
 from tests.web.asking import ask, by_key
 
 GENERATE = "/api/workshop/generate"
+BATCH = "/api/jobs/batch"
 
 
 @pytest.fixture
@@ -80,3 +85,53 @@ async def test_a_key_that_is_refused_without_end_is_counted_like_a_bad_token(
         assert [one.status for one in told] == [403, 403, 403, 429]
         assert (await ask(served, "GET", "/api/jobs", by_key(key))).status == 200
         assert (await ask(served, "GET", "/api/files", me.headers)).status == 200
+
+
+# -- batches
+
+
+def batch(items: int, *, prompt: str = "回声") -> dict[str, Any]:
+    return {"items": [{"agentId": ECHO.id, "inputData": {"prompt": prompt}}] * items}
+
+
+async def test_each_item_of_a_batch_is_a_submission(settings: Callable[..., Settings], world: World) -> None:
+    me = world.person()
+    Workshop(world.db).topup(me.id, 1_000)
+    key = keys.make(world.db, me.id, submissions_per_minute=5)
+    async with serving(settings(web_relay=False, submissions_per_minute=9)) as served:
+        got = [await ask(served, "POST", BATCH, by_key(key), batch(items)) for items in (3, 3, 2, 1)]
+        assert [one.status for one in got] == [202, 429, 202, 429]
+        assert got[0].headers["RateLimit"].startswith('"key_submit";r=2;')
+        assert int(got[1].headers["Retry-After"]) > 0
+        mine = [await ask(served, "POST", BATCH, me.headers, batch(items)) for items in (5, 3)]
+        assert [one.status for one in mine] == [429, 202], "five of the nine were the key's"
+        assert mine[1].headers["RateLimit"].startswith('"submit";r=1;')
+        one = [await ask(served, "POST", GENERATE, me.headers, batch(1)["items"][0]) for _ in range(2)]
+        assert [got.status for got in one] == [202, 429]
+
+
+async def test_a_batch_that_no_minute_has_room_for_is_told_so(settings: Callable[..., Settings], world: World) -> None:
+    me = world.person()
+    Workshop(world.db).topup(me.id, 1_000)
+    key = keys.make(world.db, me.id, submissions_per_minute=2)
+    async with serving(settings(web_relay=False, submissions_per_minute=4)) as served:
+        for who, most in ((by_key(key), 2), (me.headers, 4)):
+            got = await ask(served, "POST", BATCH, {**who, "Accept-Language": "en"}, batch(most + 1))
+            assert got.code == (400, "VALIDATION_FAILED")
+            assert [(one["path"], one["code"]) for one in got.body["details"]] == [
+                (["items"], "submissions_per_minute")
+            ]
+            assert f" {most} " in got.body["details"][0]["message"]
+        assert (await ask(served, "POST", BATCH, me.headers, batch(4))).status == 202, (
+            "what was refused used up nothing"
+        )
+
+
+async def test_the_largest_batch_passes_as_it_is_and_again_for_its_key(served: Served, world: World) -> None:
+    me = world.person()
+    Workshop(world.db).topup(me.id, 1_000)
+    once = me.headers | {"Idempotency-Key": "one"}
+    got = [await ask(served, "POST", BATCH, once, batch(ITEMS_MAX)) for _ in range(8)]
+    assert [one.status for one in got] == [202] * 8, "six of a hundred would be all, but what is told again is none"
+    assert {one.body["batchId"] for one in got} == {got[0].body["batchId"]}
+    assert (await ask(served, "POST", BATCH, me.headers, batch(ITEMS_MAX, prompt="again"))).status == 202

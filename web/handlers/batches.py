@@ -45,6 +45,7 @@ async def submit(call: Call) -> Reply:
     stored = await call.services.db.read(idempotency.find, call.keyed) if call.keyed else None
     if stored:
         return _answered(call, stored.answer, replayed=True)
+    _count(call, len(body.items))
     batch_id = new_id()
     items: list[Submission | Refusal] = []
     for number, item in enumerate(body.items):
@@ -105,6 +106,16 @@ async def cancel(call: Call) -> Reply:
     call.request.app[LIVE].tell(news)
     answer = BatchCanceled(batch_id=batch_id, canceled=len(canceled.done), requested=canceled.asked)
     return Reply(answer, status=202 if canceled.asked else 200)
+
+
+def _count(call: Call, items: int) -> None:
+    """Each item is a submission. Raises RateLimited, or Invalid for more than there can ever be room for."""
+    rates = call.services.rates
+    most = rates.submissions_max(call.user)
+    if items > most:
+        code = "submissions_per_minute"
+        raise Invalid([{"path": ["items"], "message": code, "code": code, "context": {"limit": most}}])
+    call.charge(rates.submissions(call.user, items, call.now_ms))
 
 
 async def _item(call: Call, item: Wanted | dict[str, Any], *, batch_id: str) -> Submission | Refusal:
@@ -182,7 +193,6 @@ ENDPOINTS = (
         status=202,
         gives=("Location", "Retry-After"),
         errors=("BATCH_REFUSED", "EMAIL_UNVERIFIED", *sorted({*ERRORS, *PRICED} - {"EMAIL_UNVERIFIED"})),
-        rate="submit",
         idempotent=True,
     ),
     Endpoint(

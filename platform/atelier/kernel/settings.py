@@ -117,7 +117,9 @@ class Settings(ProviderSettings):
     )
     mail_from: str = Field("Atelier <no-reply@atelier.invalid>", description="sender of every e-mail")
 
-    submissions_per_minute: int = Field(600, ge=1, description="POST /api/workshop/generate per user")
+    submissions_per_minute: int = Field(
+        600, ge=1, description="jobs submitted per user, each item of a batch for itself"
+    )
     unpublished_agents_max: int = Field(20, ge=1, description="drafts and agents in review per user")
     agent_changes_per_minute: int = Field(60, ge=1, description="agents created, changed or uploaded per user")
     user_window: int = Field(16, ge=1, le=10_000, description="jobs of one user that may run at once, in each queue")
