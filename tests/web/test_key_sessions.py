@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from atelier.accounts.api_keys import NewKey
+from atelier.accounts.scopes import Scope
 from atelier.kernel.database import Database
 from atelier.kernel.ids import new_id
 from atelier.kernel.settings import Settings
@@ -15,6 +16,7 @@ from tests.jobs import keys
 from tests.live.harness import Listener, Served, World, eventually, healthy, serving
 from tests.web.asking import ask, by_key
 from web.live.feed import Close
+from web.services import SERVICES
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 
@@ -77,6 +79,42 @@ async def test_a_socket_needs_the_scope_and_ends_with_it(served: Served, world: 
     got = await ask(served, "PUT", f"/api/keys/{seeing.id}", me.headers, {"scopes": ["generate"]})
     assert got.status == 200
     assert await listener.closed() == Close.FORBIDDEN
+
+
+async def asked(listener: Listener, job_id: str, *, times: int) -> list[str]:
+    """What so many subscriptions in a row are answered."""
+    told: list[str] = []
+    for _ in range(times):
+        await listener.say(type="subscribe", jobId=job_id)
+        while (answer := (await listener.next())["type"]).startswith("job."):
+            pass
+        told.append(answer)
+    return told
+
+
+@pytest.mark.parametrize("way", ["token", "ticket"])
+async def test_what_is_said_on_a_socket_counts_as_requests_of_its_key(served: Served, world: World, way: str) -> None:
+    me = world.person()
+    key = keys.make(world.db, me.id, requests_per_minute=3)
+    job_id = world.job(me)
+    first = {"token": key.token.text} if way == "token" else {"ticket": await ticket(served, key)}
+    _, listener = await opened(served, **first)
+    room = 3 if way == "token" else 2  # To ask for a ticket was a request.
+    told = await asked(listener, job_id, times=5)
+    assert told == ["subscribed"] * room + ["error"] * (5 - room)
+    assert (await ask(served, "GET", "/api/jobs", by_key(key))).code == (429, "RATE_LIMITED")
+    assert (await ask(served, "GET", "/api/jobs", me.headers)).status == 200
+    await ask(served, "PUT", f"/api/keys/{key.id}", me.headers, {"requestsPerMinute": None})
+    await served.live.sockets.check()  # As it does by itself, twice a second.
+    assert await asked(listener, job_id, times=2) == ["subscribed"] * 2, "what is changed counts for open sockets"
+
+
+@pytest.mark.parametrize("scope", ["jobs:read", "generate"])
+async def test_to_open_a_socket_is_to_use_a_key(served: Served, world: World, scope: Scope) -> None:
+    key = keys.make(world.db, world.person().id, scopes=[scope])
+    await opened(served, token=key.token.text)
+    await served.application[SERVICES].key_uses.write()
+    assert keys.read(world.db, key).last_used_ms is not None
 
 
 async def test_a_ticket_of_a_key_is_no_way_to_more_than_the_key(served: Served, world: World) -> None:

@@ -99,16 +99,19 @@ def _after(call: Call) -> int | None:
 
 async def _admitted(call: Call, told: AuthMessage) -> tuple[Identity, str]:
     """Who a first message is from, and the Authorization header that says the same."""
-    identities = call.services.identities
+    services = call.services
     if told.token is not None:
         header = f"Bearer {told.token}"
-        known = identities.known(header, clock.now_ms())
-        return _reader(known or await identities.identify(header, clock.now_ms())), header
-    if told.ticket is None:
+        known = services.identities.known(header, clock.now_ms())
+    elif told.ticket is not None:
+        # A ticket is worth a question: its session may have ended since it was made.
+        header = await tickets.redeem(services.db, services.settings.keyring, told.ticket, now_ms=clock.now_ms())
+        known = None
+    else:
         raise Unauthorized
-    # A ticket is worth a question: its session may have ended since it was made.
-    header = await tickets.redeem(call.services.db, call.services.settings.keyring, told.ticket, now_ms=clock.now_ms())
-    return _reader(await identities.identify(header, clock.now_ms())), header
+    identity = known or await services.identities.identify(header, clock.now_ms())
+    _used(call, identity)
+    return _reader(identity), header
 
 
 def _reader(identity: Identity) -> Identity:
@@ -118,12 +121,20 @@ def _reader(identity: Identity) -> Identity:
     return identity
 
 
-def _spent(call: Call, user_id: str) -> None:
-    """Count a message against its user's rate."""
-    limits = call.services.limits
-    quota = limits.take(limits.policy("default"), user_id, clock.now_ms())
+def _spent(call: Call, identity: Identity, header: str) -> None:
+    """Count a message as a request. Raises RateLimited."""
+    services, now_ms = call.services, clock.now_ms()
+    # The limits of a key may have been changed since its socket was opened.
+    identity = services.identities.known(header, now_ms) or identity
+    _used(call, identity)
+    quota = services.rates.request(identity, services.limits.policy("default"), now_ms)
     if quota.retry_after:
         raise RateLimited(retry_after=quota.retry_after)
+
+
+def _used(call: Call, identity: Identity) -> None:
+    if identity.key is not None:
+        call.services.key_uses.note(identity.key.key_id, clock.now_ms())
 
 
 def _is_welcome(request: web.Request, frontend_urls: list[str], public_url: str) -> bool:

@@ -34,14 +34,15 @@ CALM_BYTES = 16 * 1024
 
 Authorize = Callable[[AuthMessage], Awaitable[tuple[Identity, str]]]
 """Who a first message is from, and the Authorization header that says the same. Raises Unauthorized or Transient."""
+Spend = Callable[[Identity, str], None]
 
 
 class Socket:
-    """See above. `spend` counts a message against its user's rate and raises RateLimited."""
+    """See above. `spend` counts a message as a request of who was admitted, with their header; raises RateLimited."""
 
     __slots__ = ("_authorize", "_closing", "_live", "_locale", "_spend", "_transport", "_web", "_writer", "_writing")
 
-    def __init__(self, live: Live, *, locale: Locale, authorize: Authorize, spend: Callable[[str], None]) -> None:
+    def __init__(self, live: Live, *, locale: Locale, authorize: Authorize, spend: Spend) -> None:
         self._live = live
         self._locale: Locale = locale
         self._authorize = authorize
@@ -69,8 +70,8 @@ class Socket:
 
     # -- the lobby
 
-    async def _admitted(self) -> tuple[Feed, str, int] | None:
-        """The feed of whoever the first message is from, their Authorization header and its end; None for nobody."""
+    async def _admitted(self) -> tuple[Feed, Identity, str] | None:
+        """The feed of whoever the first message is from, who that is, and their Authorization header; None: nobody."""
         lobby = Feed("")
         lobby.on_end = self._close
         self._live.lobby.add(lobby)
@@ -92,7 +93,7 @@ class Socket:
         feed = Feed(identity.user_id, locale=self._locale)
         feed.on_end, feed.on_news = self._close, self._news
         feed.jobs_only = identity.key is not None
-        return feed, authorization, identity.expires_ms
+        return feed, identity, authorization
 
     async def _introduced(self) -> tuple[Identity, str]:
         told = talk.parsed(await self._web.receive())
@@ -102,28 +103,29 @@ class Socket:
 
     # -- the session
 
-    async def _attended(self, feed: Feed, authorization: str, expires_ms: int) -> None:
+    async def _attended(self, feed: Feed, identity: Identity, authorization: str) -> None:
         try:
             self._live.sockets.enter(feed, authorization=authorization)
         except RateLimited:
             self._close(Close.TOO_MANY)
             return
-        session = {"userId": feed.user_id, "expiresAt": clock.rfc3339(expires_ms) if expires_ms < NEVER_MS else None}
+        ends = clock.rfc3339(identity.expires_ms) if identity.expires_ms < NEVER_MS else None
+        session = {"userId": feed.user_id, "expiresAt": ends}
         feed.say(talk.answer("authenticated", data=session))
         try:
-            await self._listen(feed)
+            await self._listen(feed, partial(self._spend, identity, authorization))
         finally:
             self._live.sockets.leave(feed)
             self._live.feeds.remove(feed)
             if self._writer is not None:
                 self._writer.cancel()
 
-    async def _listen(self, feed: Feed) -> None:
+    async def _listen(self, feed: Feed, spend: Callable[[], None]) -> None:
         async for message in self._web:
             if message.type is WSMsgType.ERROR:
                 return
             try:
-                self._spend(feed.user_id)
+                spend()
                 await self._obey(feed, talk.parsed(message))
             except AtelierError as error:
                 feed.say(talk.refused(error, message, self._locale))
