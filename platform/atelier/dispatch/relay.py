@@ -2,7 +2,7 @@
 
 1. Claim: take due rows for a lease, in a short transaction.
 2. Publish: one batch, outside any transaction. Its failure is ambiguous: the rows are due again at once, and what was
-   published all the same comes twice.
+   published all the same comes twice. A broker that is there and takes nothing has failed too.
 3. Delete what was published. A relay that dies between 2 and 3 publishes twice too; the claim of a job absorbs it.
 """
 
@@ -12,9 +12,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from amqp.exceptions import AMQPError
 from celery import Celery
-from kombu.exceptions import KombuError, OperationalError
+from kombu.exceptions import KombuError
 from pydantic_core import from_json
+from redis import RedisError
 from sqlalchemy import Integer, String, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
@@ -30,7 +32,9 @@ from atelier.kernel.ids import new_id
 BATCH_MAX = 500
 CLAIM_MS = 15_000
 FAILURE_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
-BROKER_AWAY = (KombuError, OperationalError, OSError)
+# Kombu wraps what it hears while it connects. While it declares a queue, what the libraries beneath it say comes as it
+# is: that the broker's memory is full, that it became a replica, that it doesn't answer.
+BROKER_AWAY = (KombuError, RedisError, AMQPError, OSError)
 log = logs.get(__name__)
 T = TABLE.c
 
@@ -110,25 +114,32 @@ class Relay:
         self._wake.set()
 
     def run(self) -> None:
-        """Move messages until `stop`."""
+        """Move messages until `stop`. Nothing else ends it: nobody would begin again where it is a thread."""
         failures = 0
         while not self._stopped.is_set():
-            self._alive()
+            wait = FAILURE_SECONDS[min(failures, len(FAILURE_SECONDS) - 1)]
             try:
+                self._alive()
                 moved = self.move()
-                failures = 0
             except (*BROKER_AWAY, Transient) as error:
-                wait = FAILURE_SECONDS[min(failures, len(FAILURE_SECONDS) - 1)]
-                failures += 1
                 log.warning("relay.failed", error=type(error).__name__, wait_seconds=wait)
-                self._stopped.wait(wait)
+            except Exception:
+                log.exception("relay.bug", wait_seconds=wait)
+            else:
+                failures = 0
+                if moved < BATCH_MAX:
+                    self._wake.wait(self._idle_seconds)
+                    self._wake.clear()
                 continue
-            if moved < BATCH_MAX:
-                self._wake.wait(self._idle_seconds)
-                self._wake.clear()
+            failures += 1
+            self._stopped.wait(wait)
 
     def move(self) -> int:
-        """Move one batch; how many messages. Raises when the broker can't be reached: the rows come again."""
+        """Move one batch; how many messages. Raises when the broker is away: the rows are due again at once.
+
+        After a bug they are due when their claim ends, so that a message which brings it about each time leaves the
+        others some time to pass.
+        """
         rows = self._database.transact(claim, claimant=self._claimant)
         if not rows:
             return 0
