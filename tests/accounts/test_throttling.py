@@ -18,6 +18,7 @@ from atelier.kernel.database import Database
 from atelier.kernel.errors import RateLimited
 from atelier.kernel.ids import new_id
 from atelier.onboarding import signing_in
+from atelier.onboarding.desk import SignedIn
 from atelier.onboarding.signing_in import Attempt
 from tests.accounts.conftest import AWAY, NOW_MS, PASSWORD, House
 
@@ -76,6 +77,38 @@ async def test_parallel_guesses_are_counted_before_they_are_looked_at(house: Hou
     kinds = [type(one) for one in outcomes]
     assert set(kinds) == {InvalidCredentials, RateLimited}
     assert kinds.count(InvalidCredentials) == 10
+
+
+async def test_parallel_right_passwords_are_asked_to_come_again_in_a_moment(house: House) -> None:
+    await house.register("mei")
+    logins = [house.login("mei") for _ in range(25)]
+    outcomes = await asyncio.gather(*logins, return_exceptions=True)
+    assert {one.retry_after for one in outcomes if isinstance(one, RateLimited)} <= {1}
+    assert {type(one) for one in outcomes} <= {SignedIn, RateLimited}
+    assert sum(isinstance(one, SignedIn) for one in outcomes) >= 10
+    await house.login("mei")
+
+
+def test_who_waits_for_what_is_undecided_waits_a_moment_and_for_failures_the_window(db: Database) -> None:
+    def begin(later_ms: int = 0) -> Attempt:
+        attempt = Attempt(id=new_id(), purpose="login", address="192.0.2.1", kind="username", key="mei")
+        db.transact(signing_in.begin, attempt=attempt, failures_max=3, now_ms=NOW_MS + later_ms)
+        return attempt
+
+    def waits(later_ms: int) -> int:
+        with pytest.raises(RateLimited) as refusal:
+            begin(later_ms)
+        return refusal.value.retry_after
+
+    window = throttle.WINDOW_MS // 1_000
+    first, second, third = begin(), begin(), begin()
+    assert waits(1_000) == 1
+    db.transact(signing_in.fail, attempt=first)
+    db.transact(signing_in.fail, attempt=second)
+    assert waits(1_000) == 1
+    assert waits(throttle.UNDECIDED_MS) == window - throttle.UNDECIDED_MS // 1_000, "by then its process is lost"
+    db.transact(signing_in.fail, attempt=third)
+    assert waits(1_000) == window - 1
 
 
 @pytest.mark.parametrize("engine", ["mariadb"], indirect=True)

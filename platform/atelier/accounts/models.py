@@ -65,7 +65,7 @@ class RevocationRow(Base):
 
 
 class LoginFailure(Base):
-    """One failed (or still undecided) login of a subject, which is the digest of an address and an account."""
+    """One failed login of a subject, which is the digest of an address and an account; under another an undecided one."""
 
     __tablename__ = "login_failures"
     __table_args__ = (Index(None, "subject", "at_ms"),)

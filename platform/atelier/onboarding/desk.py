@@ -106,13 +106,13 @@ class Desk:
     async def resend(self, email: str, *, origin: Origin, now_ms: int) -> None:
         """Mail another verification token, if there is someone who waits for one. Raises Invalid, RateLimited."""
         address = rules.email(email)
-        await self._begin("resend", origin, kind="email", key=address.key, now_ms=now_ms)
+        await self._begin("resend", origin, kind="email", key=address.key, now_ms=now_ms, undecided=False)
         await self.db.transact(verification.resend, email_key=address.key, fresh=self._fresh(), now_ms=now_ms)
 
     async def forgot(self, email: str, *, origin: Origin, now_ms: int) -> None:
         """Mail a link to choose a new password, if the address is someone's. Raises Invalid, RateLimited."""
         address = rules.email(email)
-        await self._begin("forgot", origin, kind="email", key=address.key, now_ms=now_ms)
+        await self._begin("forgot", origin, kind="email", key=address.key, now_ms=now_ms, undecided=False)
         await self.db.transact(recovery.forgot, email_key=address.key, fresh=self._fresh(), now_ms=now_ms)
 
     async def reset_password(self, token: str, password: str, *, now_ms: int) -> str:
@@ -135,6 +135,7 @@ class Desk:
         passwords.check_new(new, field="newPassword")
         attempt, seen = await self._begin("change", origin, kind="id", key=user_id, now_ms=now_ms)
         if seen is None or not (await self._verify(attempt, seen, old)).matches:
+            await self._fail(attempt)
             raise WrongPassword
         new_hash = await self.passwords.hash(new)
         ended = recovery.Ended.fresh()
@@ -149,6 +150,7 @@ class Desk:
         attempt, seen = await self._begin("login", origin, kind=kind, key=key, now_ms=now_ms)
         verdict = await self._verify(attempt, seen, password)
         if seen is None or not seen.active or not verdict.matches:
+            await self._fail(attempt)
             log.info("account.login_failed", user_id=seen.user_id if seen else None)
             raise InvalidCredentials
         new_hash = await self.passwords.hash(password) if verdict.outdated else None
@@ -204,18 +206,22 @@ class Desk:
         attempt, seen = await self._begin("login", origin, kind="email", key=email_key, now_ms=now_ms)
         verdict = await self._verify(attempt, seen, form.password)
         if seen is None or not verdict.matches:
+            await self._fail(attempt)
             raise IdempotencyKeyReused
         await self.db.transact(throttle.take_back, attempt_id=attempt.id)
         return Registered(user_id=seen.user_id, earlier=earlier.replay(promised.keyed))
 
     async def _begin(
-        self, purpose: str, origin: Origin, *, kind: str, key: str, now_ms: int
+        self, purpose: str, origin: Origin, *, kind: str, key: str, now_ms: int, undecided: bool = True
     ) -> tuple[Attempt, Credentials | None]:
         attempt = Attempt(id=new_id(), purpose=purpose, address=origin.address, kind=kind, key=key)
         failures_max = self.settings.login_failures_max
         return attempt, await self.db.transact(
-            signing_in.begin, attempt=attempt, failures_max=failures_max, now_ms=now_ms
+            signing_in.begin, attempt=attempt, failures_max=failures_max, now_ms=now_ms, undecided=undecided
         )
+
+    async def _fail(self, attempt: Attempt) -> None:
+        await self.db.transact(signing_in.fail, attempt=attempt)
 
     async def _verify(self, attempt: Attempt, seen: Credentials | None, password: str) -> Verdict:
         try:

@@ -47,17 +47,31 @@ def account(session: Session, *, user_id: str) -> Account:
     return Account(profile=queries.profile(session, user_id=user_id), balance=ledger.balance(session, user_id=user_id))
 
 
-def begin(session: Session, *, attempt: Attempt, failures_max: int, now_ms: int) -> Credentials | None:
+def begin(
+    session: Session, *, attempt: Attempt, failures_max: int, now_ms: int, undecided: bool = True
+) -> Credentials | None:
     """Count the attempt and answer what to compare with. Raises RateLimited.
 
     None for an unknown user, and for one who has had all failures by another name: the caller can't tell which.
     """
-    throttle.count(session, subject=attempt.subject, attempt_id=attempt.id, failures_max=failures_max, now_ms=now_ms)
+    throttle.count(
+        session,
+        subject=attempt.subject,
+        attempt_id=attempt.id,
+        failures_max=failures_max,
+        now_ms=now_ms,
+        undecided=undecided,
+    )
     seen = sessions.credentials(session, kind=attempt.kind, key=attempt.key)
     spent = throttle.are_spent(
         session, subjects=attempt.subjects(seen), attempt_id=attempt.id, failures_max=failures_max, now_ms=now_ms
     )
     return None if spent else seen
+
+
+def fail(session: Session, *, attempt: Attempt) -> None:
+    """The password was wrong."""
+    throttle.fail(session, subject=attempt.subject, attempt_id=attempt.id)
 
 
 def finish(
