@@ -65,7 +65,7 @@ class RevocationRow(Base):
 
 
 class LoginFailure(Base):
-    """One failed login of a subject, which is the digest of an address and an account; under another an undecided one."""
+    """One failed login of a subject, which is the digest of an address and an account. Undecided ones have another."""
 
     __tablename__ = "login_failures"
     __table_args__ = (Index(None, "subject", "at_ms"),)
