@@ -175,15 +175,21 @@ async def test_nothing_is_replayed_twice(ward: Ward, someone: Person) -> None:
     ward.assert_sound()
 
 
-@pytest.mark.parametrize("ended", ["failed", "canceled"])
+@pytest.mark.parametrize("ended", ["failed", "dismissed", "canceled"])
 async def test_what_its_user_has_tried_again_is_no_dead_letter(ward: Ward, someone: Person, ended: str) -> None:
-    job_id = ward.failed(someone) if ended == "failed" else ward.canceled(someone)
+    job_id = ward.canceled(someone) if ended == "canceled" else ward.failed(someone)
+    if ended == "dismissed":
+        assert (await ward.office.ask("POST", f"/api/admin/dead-letters/{job_id}/dismiss", WHY))[0] == 200
     status, answer = await ward.office.ask("POST", f"/api/jobs/{job_id}/retry", who=someone)
     assert status == 202, answer
-    assert (ward.letter(job_id)["state"], ward.letter(job_id)["new_job_id"]) == ("retried", answer["jobId"])
+    letter = ward.letter(job_id)
+    assert (letter["state"], letter["new_job_id"]) == ("retried", answer["jobId"])
+    assert (letter["resolved_by"], letter["note"]) == (None, None)
     status, problem = await ward.replay(job_id)
     assert (status, problem["code"], problem["newJobId"]) == (409, "JOB_REPLAYED", answer["jobId"])
     assert await ward.letters() == []
+    assert ward.shop.balance(someone.id).held == PRICE
+    ward.assert_sound()
 
 
 async def test_a_replay_has_the_priority_of_what_it_repeats(ward: Ward, someone: Person) -> None:

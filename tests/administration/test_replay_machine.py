@@ -95,7 +95,7 @@ class Replays(RuleBasedStateMachine):
         """As its user does."""
         again = replace(self.shop.submission(self.owners[job_id], PRICE), retry_of=job_id)
         (outcome,) = self.db.transact(submit, [again], limits=LIMITS)
-        if not isinstance(outcome, Refusal) and self.letters[job_id] in {"open", None}:
+        if not isinstance(outcome, Refusal) and self.letters[job_id] in {"open", "dismissed", None}:
             self.letters[job_id] = "retried"
 
     @rule(job_id=jobs)

@@ -1,7 +1,7 @@
 """Dead letters: what has failed, until somebody has dealt with it.
 
 open ──► replayed | retried        by an administrator, by its user: there is a new job
-  └────► dismissed ──► replayed
+  └────► dismissed ──► replayed | retried
 
 A letter is written in the transaction in which its job fails, and what becomes of it in the one that does it, so a job
 is replayed once at most, whoever asks how often. A canceled job has no letter before it is done once more: then one
@@ -42,6 +42,7 @@ OPEN: State = "open"
 REPLAYED: State = "replayed"
 RETRIED: State = "retried"
 DISMISSED: State = "dismissed"
+_WITHOUT_A_NEW_JOB = (OPEN, DISMISSED)
 
 # After that a letter is forgotten, and its job can't be replayed any more.
 KEPT_MS = 180 * DAY_MS
@@ -123,12 +124,13 @@ def bury(session: Session, job_ids: Sequence[str]) -> None:
 
 
 def retried(session: Session, pairs: Mapping[str, str], *, now_ms: int) -> None:
-    """Users have tried these jobs again, given with the new ones; a letter that somebody dealt with stays as it is."""
-    session.connection().execute(
-        update(DEAD_LETTERS)
-        .where(D.job_id.in_(pairs), D.state == OPEN)
-        .values(state=RETRIED, resolved_ms=now_ms, new_job_id=_new(pairs))
-    )
+    """Users have tried these jobs again, given with the new ones; a letter that names a new job stays as it is.
+
+    Who dismissed one, and why, is from then on only in the operation log: a letter says what became of it at last.
+    """
+    done = update(DEAD_LETTERS).where(D.job_id.in_(pairs), D.state.in_(_WITHOUT_A_NEW_JOB))
+    tried = {"state": RETRIED, "resolved_ms": now_ms, "resolved_by": None, "note": None}
+    session.connection().execute(done.values(**tried, new_job_id=_new(pairs)))
     named = case({job_id: literal(new, String) for job_id, new in pairs.items()}, value=J.id)
     dealt = {D.state: literal(RETRIED), D.resolved_ms: literal(now_ms, D.resolved_ms.type), D.new_job_id: named}
     unlettered = ~exists().where(D.job_id == J.id)
@@ -149,7 +151,7 @@ def replayed(session: Session, pairs: Mapping[str, str], *, deal: Deal, now_ms: 
 
     Unless that is all of them, the transaction must not be committed.
     """
-    done = update(DEAD_LETTERS).where(D.job_id.in_(pairs), D.state.in_((OPEN, DISMISSED)))
+    done = update(DEAD_LETTERS).where(D.job_id.in_(pairs), D.state.in_(_WITHOUT_A_NEW_JOB))
     dealt = {"state": REPLAYED, "resolved_ms": now_ms, "resolved_by": deal.by, "note": deal.note}
     return matched(session, done.values(**dealt, new_job_id=_new(pairs)))
 
