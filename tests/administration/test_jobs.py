@@ -8,6 +8,7 @@ from sqlalchemy import update
 from atelier.accounts.models import User
 from atelier.catalog.models import AGENTS
 from atelier.catalog.models import VERSIONS as AGENT_VERSIONS
+from atelier.contracts import queues
 from atelier.jobs import states
 from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel.ids import new_id
@@ -24,6 +25,13 @@ def ward(office: Office) -> Ward:
     return Ward(office)
 
 
+def film(ward: Ward, person: Person) -> str:
+    """The id of a video of theirs that is put together from other jobs."""
+    one = replace(ward.shop.submission(person.id, PRICE, kind="video"), provider=queues.WORKFLOW)
+    ward.shop.submit_all([one])
+    return one.job_id
+
+
 async def listed(ward: Ward, query: str) -> list[str]:
     """The ids on a page of jobs."""
     status, answer = await ward.office.ask("GET", f"{JOBS}?{query}")
@@ -35,7 +43,8 @@ async def test_jobs_are_found_by_whatever_is_known_of_them(ward: Ward, someone: 
     other = ward.office.person(credits=100)
     failed, waiting = ward.failed(someone), ward.shop.submit(someone.id, PRICE)
     picture, refused = ward.shop.submit(other.id, PRICE, kind="image"), ward.failed(other, error_code="INTERNAL")
-    everything = [refused, picture, waiting, failed]
+    clip, story = ward.shop.submit(other.id, PRICE, kind="video"), film(ward, other)
+    everything = [story, clip, refused, picture, waiting, failed]
     for query, found in (
         ("", everything),
         ("status=failed", [refused, failed]),
@@ -43,6 +52,13 @@ async def test_jobs_are_found_by_whatever_is_known_of_them(ward: Ward, someone: 
         ("queue=generation.text", [refused, waiting, failed]),
         ("queue=generation.text&kind=image", []),
         ("queue=nowhere", []),
+        ("kind=video", [story, clip]),
+        ("status=pending&kind=video", [story, clip]),
+        ("kind=video&queue=generation.video", [clip]),
+        ("kind=video&queue=generation.compose", [story]),
+        ("kind=image&queue=generation.compose", []),
+        ("kind=video&provider=workflow", [story]),
+        (f"kind=video&userId={other.id}", [story, clip]),
         ("errorClass=bug", [refused]),
         ("errorClass=provider_unavailable&status=pending", []),
         ("errorCode=PROVIDER_UNAVAILABLE", [failed]),

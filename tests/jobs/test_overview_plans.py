@@ -19,7 +19,7 @@ from atelier.kernel.ids import new_id
 CHUNK = 10_000
 USERS = [new_id() for _ in range(50)]
 AGENTS = [new_id() for _ in range(20)]
-KINDS = list(queues.GENERATION)
+KINDS = ("text", "image", "audio", "video")
 STATES = (*["completed"] * 90, *["failed"] * 6, *["canceled"] * 3, "running")
 CODES = ("PROVIDER_TIMEOUT", "PROVIDER_REJECTED", "INTERNAL")
 BORN_MS = now_ms() - 86_400_000
@@ -28,15 +28,15 @@ RARE = "rare-provider"
 
 def _job(number: int) -> dict[str, Any]:
     kind, state, at_ms = KINDS[number % 4], STATES[number % 100], BORN_MS + number * 100
-    is_alive = state in states.ALIVE
+    is_alive, provider = state in states.ALIVE, "echo" if number % 9 else queues.WORKFLOW
     return {
         "id": f"{ids.floor(at_ms)}-7000-8000-{number:012x}",
         "user_id": USERS[number % 50],
         "agent_id": AGENTS[number % 20],
         "agent_version": 1,
         "kind": kind,
-        "queue": queues.GENERATION[kind],
-        "provider": RARE if number == 7 else "echo",
+        "queue": queues.waits_in(kind=kind, provider=provider),
+        "provider": RARE if number == 7 else provider,
         "state": state,
         "attempts_max": 3,
         "deadline_ms": at_ms + 3_600_000,
@@ -149,6 +149,9 @@ def check_walks(crowded: Database, crowd: int) -> None:
         {"queue": "generation.video", "user_id": USERS[3], "state": "canceled"},
         {"reason": "bug", "state": "failed", "kind": "image"},
         {"kind": "audio", "error_code": "PROVIDER_REJECTED"},
+        {"kind": "video"},
+        {"kind": "video", "queue": "generation.compose"},
+        {"kind": "video", "provider": queues.WORKFLOW, "state": "failed"},
     )
     for given in cases:
         equal = {name: value for name, value in given.items() if name != "reason"}

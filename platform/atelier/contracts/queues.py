@@ -37,3 +37,8 @@ ALL: tuple[str, ...] = tuple(queue for served in WORKERS.values() for queue in s
 def waits_in(*, kind: str, provider: str) -> str:
     """The queue of a job."""
     return GENERATION[COMPOSE if provider == WORKFLOW else kind]
+
+
+def may_hold(*, kind: str) -> tuple[str, ...]:
+    """The queues that can have jobs of this kind: its own, and that of what is put together."""
+    return GENERATION[kind], GENERATION_COMPOSE

@@ -168,7 +168,11 @@ def _led(wanted: Filter) -> Led:
         return "ix_jobs_user_queues", [and_(mine, J.state == wanted.state)], rest
     if wanted.state is None and queue is None and kind is None:
         return "PRIMARY", [None], rest
-    in_queues = [name for of, name in queues.GENERATION.items() if name == (queue or name) and of == (kind or of)]
+    possible = queues.may_hold(kind=kind) if kind else queues.GENERATION.values()
+    in_queues = [name for name in possible if queue in {None, name}]
+    if kind is not None and queues.GENERATION_COMPOSE in in_queues:
+        # Every other queue tells the kind of its jobs.
+        rest.append(J.kind == kind)
     in_states = [wanted.state] if wanted.state else [*states.ALIVE, *states.FINISHED]
     pairs = product(in_queues or ["-"], in_states)
     return "ix_jobs_queue_state", [and_(J.queue == name, J.state == state) for name, state in pairs], rest
