@@ -9,7 +9,7 @@ from atelier.accounts.models import User
 from atelier.catalog.models import AGENTS
 from atelier.catalog.models import VERSIONS as AGENT_VERSIONS
 from atelier.contracts import queues
-from atelier.jobs import states
+from atelier.jobs import overview, states
 from atelier.jobs.models import DEAD_LETTERS
 from atelier.kernel.ids import new_id
 from atelier.webhooks import events as webhooks
@@ -121,6 +121,16 @@ async def test_one_job_is_shown_with_everything_that_happened_to_it(ward: Ward, 
     assert shown["timeline"][-1]["details"]["reason"] == WHY["reason"]
     for secret in ("input", "config", "result"):
         assert secret not in shown
+
+
+async def test_of_many_attempts_the_last_are_shown(ward: Ward, someone: Person) -> None:
+    job_id, often = ward.shop.submit(someone.id, PRICE), overview.ATTEMPTS_MAX
+    for _ in range(often):
+        assert ward.shop.put_back(ward.shop.claim_one(job_id), refund=1)
+    assert ward.shop.fail(ward.shop.claim_one(job_id))
+    _, shown = await ward.office.ask("GET", f"{JOBS}/{job_id}")
+    assert [one["fence"] for one in shown["tries"]] == list(range(2, often + 2))
+    assert shown["tries"][-1]["outcome"] == shown["errorCode"] == "PROVIDER_REJECTED"
 
 
 async def test_a_waiting_job_is_canceled_on_behalf_of_its_user(ward: Ward, someone: Person) -> None:

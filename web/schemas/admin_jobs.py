@@ -217,7 +217,7 @@ class WholeJobAnswer(AdminJobAnswer):
     """A job with everything that happened to it."""
 
     explain: ExplainAnswer
-    tries: list[TriedAnswer]
+    tries: list[TriedAnswer] = Field(description="the last hundred, in order")
     timeline: list[MomentAnswer]
     hold: HoldAnswer | None = Field(description="null for what costs nothing")
     dead_letter: LetterState | None

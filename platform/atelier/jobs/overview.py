@@ -138,9 +138,9 @@ def asked(session: Session, *, job_ids: Sequence[str]) -> dict[str, Asked]:
 
 
 def attempts(session: Session, *, job_id: str) -> list[Tried]:
-    """The attempts at a job, in order."""
-    rows = session.connection().execute(select(*_TRIED).where(A.job_id == job_id).order_by(A.fence).limit(ATTEMPTS_MAX))
-    return [Tried(**row) for row in rows.mappings()]
+    """The last attempts at a job, in order: how it ended is among them, however often it was put back before."""
+    last = select(*_TRIED).where(A.job_id == job_id).order_by(A.fence.desc()).limit(ATTEMPTS_MAX)
+    return [Tried(**row) for row in session.connection().execute(last).mappings()][::-1]
 
 
 Led = tuple[str, list[ColumnElement[bool] | None], list[ColumnElement[bool]]]
