@@ -1,13 +1,14 @@
 """Jobs that are put together from steps: every step once, one price or nothing, and one end."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from atelier.contracts.messages import ADVANCE, RUN
 from atelier.generation import composing, expiring
-from atelier.jobs import queries
+from atelier.jobs import queries, states
 from atelier.jobs.errors import JobIsStep
 from atelier.jobs.queries import Filter
 from atelier.kernel.clock import DAY_MS, now_ms
@@ -50,6 +51,17 @@ def test_every_step_is_made_once_and_the_price_is_taken_once(families: Families)
     assert families.text(job_id) == WHOLE
     assert families.shop.balance(user_id).spent == PRICE
     assert families.shop.examine().totals == {}
+
+
+@pytest.mark.parametrize("priority", ["high", "normal", "low"])
+def test_steps_have_the_place_of_what_they_are_steps_of(families: Families, priority: str) -> None:
+    one = replace(families.shop.submission(families.shop.user(credits=PRICE), PRICE), priority=priority)
+    families.shop.submit_all([one])
+    families.drain()
+    parent, steps = families.shop.job(one.job_id), families.children(one.job_id)
+    assert parent["rank_ms"] == states.rank_ms(created_ms=parent["created_ms"], priority=priority)
+    assert {step["rank_ms"] for step in steps.values()} == {parent["rank_ms"]}
+    assert steps.keys() == set(STEPS)
 
 
 def test_without_a_step_that_is_not_required_the_others_go_on(families: Families) -> None:

@@ -224,7 +224,7 @@ def _go_on(session: Session, claimed: Claimed, plan: Plan, children: Sequence[Ch
                 config=config,
                 parent_id=claimed.id,
                 step=step.name,
-                rank_ms=claimed.created_ms,
+                rank_ms=claimed.rank_ms,
             )
         )
     try:

@@ -241,4 +241,5 @@ _CLAIMED = (
     "queue",
     "pricing",
     "parent_id",
+    "rank_ms",
 )

@@ -104,6 +104,7 @@ class Claimed:
     input: dict[str, Any]
     config: dict[str, Any]
     created_ms: int
+    rank_ms: int
     claimed_ms: int
     project_id: str | None = None
     queue: str
@@ -137,6 +138,7 @@ _CLAIMED = (
     J.queue,
     J.pricing,
     J.parent_id,
+    J.rank_ms,
 )
 _HELD_BY = select(*_CLAIMED).where(J.id.in_(any_of("job_ids")), J.owner == bindparam("by"))
 
@@ -203,6 +205,7 @@ def held_by(session: Session, *, job_ids: Sequence[str], owner: str, lease_ms: i
             queue=row[17],
             pricing=row[18],
             parent_id=row[19],
+            rank_ms=row[20],
         )
         for row in rows
     ]
