@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from atelier.contracts.messages import ADVANCE, RUN
 from atelier.generation import composing, expiring
@@ -182,6 +183,33 @@ def test_what_the_sweeper_has_ended_leaves_no_step(families: Families) -> None:
     assert [one.error_code for one in families.shop.sweep(queue="generation.compose")] == ["DEADLINE_EXCEEDED"]
     families.drain()
     assert families.steps(job_id) == {"first": "canceled"}
+    assert_free(families, user_id)
+
+
+# SQLite has one writer at a time: nobody puts a step back while another stops it.
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_a_step_that_is_put_back_while_it_is_stopped_is_stopped_all_the_same(families: Families) -> None:
+    user_id = families.shop.user(credits=PRICE)
+    job_id = families.submit(user_id)
+    families.take_first(COMPOSE)
+    claimed = families.shop.claim_one(families.children(job_id)["first"]["id"])
+    families.shop.relay()
+    families.expire(job_id)
+    assert [one.error_code for one in families.shop.sweep(queue="generation.compose")] == ["DEADLINE_EXCEEDED"]
+    writer, back = families.shop.db.writer, list[bool]()
+
+    def put_back(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "WHERE jobs.parent_id = " in statement and not back:
+            back.append(True)
+            back.append(families.shop.put_back(claimed))
+
+    event.listen(writer, "after_cursor_execute", put_back)
+    families.take_first(ADVANCE.name)
+    event.remove(writer, "after_cursor_execute", put_back)
+    assert back == [True, True]
+    assert families.steps(job_id) == {"first": "canceled"}
+    families.drain()
+    assert families.children(job_id)["first"]["attempts"] == 1
     assert_free(families, user_id)
 
 

@@ -132,11 +132,10 @@ def stop(session: Session, alive: Sequence[Child], *, now_ms: int) -> list[tuple
         if child.state == states.PENDING
     ]
     settled = settle(session, waiting, now_ms=now_ms) if waiting else []
-    if not all(settled):
-        raise Again  # One was claimed meanwhile.
-    for child in alive:
-        if child.state == states.RUNNING:
-            jobs.request_cancel(session, job_id=child.id, fence=child.fence)
+    running = [child for child in alive if child.state == states.RUNNING]
+    if not all(settled) or not all(jobs.request_cancel(session, job_id=one.id, fence=one.fence) for one in running):
+        # One was claimed, put back or ended meanwhile. Nobody comes by again for a step that its parent left alive.
+        raise Again
     return [(one.ending.job_id, one.ending.seq) for one in waiting]
 
 
