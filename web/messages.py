@@ -146,6 +146,10 @@ CODES: Mapping[str, Sentence] = {
     "WEBHOOK_NOT_FOUND": Sentence("Webhook不存在", "There is no such webhook"),
     "EVENT_NOT_FOUND": Sentence("投递事件不存在", "There is no such event"),
     "WEBHOOK_LIMIT": Sentence("Webhook 数量已达上限", "You have as many webhooks as are allowed"),
+    "WEBHOOK_SECRETS_OVERLAP": Sentence(
+        "上一个密钥仍在有效期内，请用 drop 指明停用哪个密钥",
+        "The previous secret still signs, say with drop which one is to stop",
+    ),
     "WEBHOOK_DISABLED": Sentence("Webhook 已停用，请先启用", "This webhook is off, turn it on first"),
     "TOO_MANY_WEBHOOK_EVENTS": Sentence(
         "等待投递的事件过多，请稍后再试", "Too many events wait to be sent, try again later"

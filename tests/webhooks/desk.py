@@ -19,6 +19,7 @@ from atelier.notifications.models import Notification
 from atelier.webhooks import by_hand, endpoints, events, queries, signing
 from atelier.webhooks.endpoints import Changes, NewWebhook, Webhook
 from atelier.webhooks.events import NewJobWebhook
+from atelier.webhooks.keeping import Drop
 from atelier.webhooks.models import EVENTS
 from atelier.webhooks.queries import Attempt, Event, Filter
 from tests.jobs.lifecycle import Workshop
@@ -89,17 +90,18 @@ class Desk:
             now_ms=now_ms(),
         )
 
-    def rotate(self, webhook: Webhook) -> str:
+    def rotate(self, webhook: Webhook, *, drop: Drop | None = None) -> str:
         """The new secret."""
         secret = signing.new_secret()
         until = self.db.transact(
             webhook_secrets.rotate,
+            drop=drop,
             webhook_id=webhook.id,
             user_id=self.user_id,
             fresh=signing.seal(KEYRING, secret),
             now_ms=now_ms(),
         )
-        assert until
+        assert (until is None) == (drop == "all")
         return secret
 
     def ping(self, webhook: Webhook) -> Event:

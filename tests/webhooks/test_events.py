@@ -10,8 +10,9 @@ from atelier.kernel.clock import now_ms
 from atelier.kernel.database import matched
 from atelier.kernel.ids import is_id, new_id
 from atelier.webhooks import events, states
-from atelier.webhooks.errors import TooManyWebhooks
+from atelier.webhooks.errors import SecretsOverlap, TooManyWebhooks
 from atelier.webhooks.events import Ended
+from atelier.webhooks.keeping import Drop
 from atelier.webhooks.models import SECRETS
 from tests.stack import KEYRING
 from tests.webhooks.desk import ADDRESS, Desk
@@ -160,12 +161,35 @@ def test_after_a_rotation_both_secrets_sign_for_a_day(desk: Desk, receiver: Rece
     desk.deliver(webhook.id)
     assert receiver.received[0].is_signed_by(old)
     assert receiver.received[0].is_signed_by(new)
-    newest = desk.rotate(webhook)
+
+
+def test_a_second_rotation_within_the_day_takes_no_secret_from_anybody(desk: Desk, receiver: Receiver) -> None:
+    webhook = desk.webhook(receiver.url)
+    old, new = desk.secrets[webhook.id], desk.rotate(webhook)
+    with pytest.raises(SecretsOverlap):
+        desk.rotate(webhook)
     desk.ended()
     desk.deliver(webhook.id)
-    assert not receiver.received[1].is_signed_by(old)
-    assert receiver.received[1].is_signed_by(new)
-    assert receiver.received[1].is_signed_by(newest)
+    assert receiver.received[0].is_signed_by(old)
+    assert receiver.received[0].is_signed_by(new)
+    desk.db.transact(matched, update(SECRETS).values(previous_until_ms=now_ms() - 1))
+    desk.rotate(webhook)
+
+
+@pytest.mark.parametrize(
+    ("drop", "signing"), [("previous", (False, True)), ("current", (True, False)), ("all", (False, False))]
+)
+def test_who_rotates_says_which_secret_signs_no_more(
+    desk: Desk, receiver: Receiver, drop: Drop, signing: tuple[bool, bool]
+) -> None:
+    webhook = desk.webhook(receiver.url)
+    old, current = desk.secrets[webhook.id], desk.rotate(webhook)
+    newest = desk.rotate(webhook, drop=drop)
+    desk.ended()
+    desk.deliver(webhook.id)
+    got = receiver.received[0]
+    assert (got.is_signed_by(old), got.is_signed_by(current)) == signing
+    assert got.is_signed_by(newest)
 
 
 def test_a_secret_that_is_a_day_old_signs_no_more(desk: Desk, receiver: Receiver) -> None:

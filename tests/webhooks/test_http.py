@@ -102,6 +102,24 @@ async def test_the_secret_for_jobs_is_made_by_asking_for_it(town: Town) -> None:
     assert second["previousValidUntil"]
 
 
+async def test_what_was_promised_to_a_secret_is_kept_until_its_user_says_otherwise(town: Town) -> None:
+    made = await town.made()
+    for path in (f"/api/webhooks/{made['id']}/rotate", "/api/webhooks/jobs/rotate"):
+        await town.ask("POST", path, Idempotency_Key="first")
+        _, second = await town.ask("POST", f"{path}?drop=previous")
+        status, problem = await town.ask("POST", path)
+        assert (status, problem["code"]) == (409, "WEBHOOK_SECRETS_OVERLAP")
+        assert problem["previousValidUntil"] == second["previousValidUntil"]
+        # The new secret was lost on its way: who has the one before it goes on for as long as was said.
+        status, third = await town.ask("POST", f"{path}?drop=current")
+        assert (status, third["previousValidUntil"]) == (200, second["previousValidUntil"])
+        status, leaked = await town.ask("POST", f"{path}?drop=all")
+        assert (status, leaked["previousValidUntil"]) == (200, None)
+        assert len({one["secret"] for one in (second, third, leaked)}) == 3
+        status, problem = await town.ask("POST", f"{path}?drop=none")
+        assert (status, problem["details"][0]["path"]) == (400, ["drop"])
+
+
 async def test_what_is_wrong_is_named(town: Town) -> None:
     for url, code in {
         "http://example.com/": "url_scheme",

@@ -14,6 +14,7 @@ from atelier.kernel.ids import new_id
 from atelier.webhooks import by_hand, endpoints, keeping, signing
 from atelier.webhooks.endpoints import Changes, NewWebhook, Webhook
 from atelier.webhooks.errors import SecretUnreadable
+from atelier.webhooks.keeping import Drop
 from atelier.webhooks.signing import Sealed
 from web import callbacks
 from web.routing import REPLAYED, Call, Endpoint, Reply
@@ -22,6 +23,7 @@ from web.schemas.model import PageQuery
 from web.schemas.webhook_endpoints import (
     CreatedWebhookAnswer,
     RotatedAnswer,
+    RotateQuery,
     WebhookAnswer,
     WebhookBody,
     WebhookChangeBody,
@@ -102,12 +104,12 @@ async def remove(call: Call) -> DoneAnswer:
 
 
 async def rotate(call: Call) -> Reply:
-    """Give an endpoint a new secret; for 24 hours the old one signs beside it."""
+    """Give an endpoint a new secret; for 24 hours the old one signs beside it, unless it is to be dropped."""
     return await _rotated(call, webhook_id=call.path["webhookId"])
 
 
 async def rotate_for_jobs(call: Call) -> Reply:
-    """Give the caller a new secret for webhooks of single jobs; for 24 hours the old one signs beside it."""
+    """Give the caller a new secret for webhooks of single jobs, as `rotate` does for an endpoint."""
     return await _rotated(call, webhook_id=None)
 
 
@@ -145,23 +147,39 @@ def _create(
 
 
 def _rotate(
-    session: Session, *, webhook_id: str | None, user_id: str, fresh: Sealed, keyed: Keyed | None, now_ms: int
+    session: Session,
+    *,
+    webhook_id: str | None,
+    user_id: str,
+    fresh: Sealed,
+    drop: Drop | None,
+    keyed: Keyed | None,
+    now_ms: int,
 ) -> tuple[Json, bool]:
     if stored := idempotency.find(session, keyed):
         return dict(stored.answer), True
     if webhook_id is None:
-        until_ms = keeping.rotate(session, owner_id=user_id, user_id=user_id, fresh=fresh, now_ms=now_ms)
+        until_ms = keeping.rotate(session, owner_id=user_id, user_id=user_id, fresh=fresh, now_ms=now_ms, drop=drop)
     else:
-        until_ms = webhook_secrets.rotate(session, webhook_id=webhook_id, user_id=user_id, fresh=fresh, now_ms=now_ms)
+        until_ms = webhook_secrets.rotate(
+            session, webhook_id=webhook_id, user_id=user_id, fresh=fresh, now_ms=now_ms, drop=drop
+        )
     answer = {"until": until_ms, "mark": _mark(fresh)}
     idempotency.store(session, keyed, status=200, answer=answer, now_ms=now_ms)
     return answer, False
 
 
 async def _rotated(call: Call, *, webhook_id: str | None) -> Reply:
+    query: RotateQuery = call.query
     user_id = call.user.user_id
     stored, replayed = await call.services.db.transact(
-        _rotate, webhook_id=webhook_id, user_id=user_id, fresh=_fresh(call), keyed=call.keyed, now_ms=call.now_ms
+        _rotate,
+        webhook_id=webhook_id,
+        user_id=user_id,
+        fresh=_fresh(call),
+        drop=query.drop,
+        keyed=call.keyed,
+        now_ms=call.now_ms,
     )
     secret = await _secret(call, owner_id=webhook_id or user_id, mark=stored["mark"])
     answer = RotatedAnswer(secret=secret, previous_valid_until=stored["until"])
@@ -207,7 +225,9 @@ ENDPOINTS = (
         path="/api/webhooks/jobs/rotate",
         handler=rotate_for_jobs,
         summary=("更换任务 Webhook 的密钥", "Change the secret for webhooks of single jobs"),
+        query=RotateQuery,
         answer=RotatedAnswer,
+        errors=("WEBHOOK_SECRETS_OVERLAP",),
         idempotent=True,
     ),
     _one(method="GET", handler=read, summary=("查看 Webhook", "Read a webhook"), answer=WebhookAnswer),
@@ -223,8 +243,9 @@ ENDPOINTS = (
         path="/api/webhooks/{webhookId}/rotate",
         handler=rotate,
         summary=("更换 Webhook 密钥", "Change a webhook's secret"),
+        query=RotateQuery,
         answer=RotatedAnswer,
-        errors=("WEBHOOK_NOT_FOUND",),
+        errors=("WEBHOOK_NOT_FOUND", "WEBHOOK_SECRETS_OVERLAP"),
         idempotent=True,
     ),
     _webhook(

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field
 
 from atelier.callouts.targets import URL_CHARS_MAX
 from atelier.webhooks.endpoints import Webhook
-from web.schemas.model import Answer, Body, Line, PageQuery, Pagination, Timestamp, Uuid
+from atelier.webhooks.keeping import Drop
+from web.schemas.model import Answer, Body, Line, PageQuery, Pagination, Query, Timestamp, Uuid
 
 EventType = Literal["job.completed", "job.failed", "job.canceled"]
 EVENTS_MAX = 10
@@ -96,6 +97,17 @@ class CreatedWebhookAnswer(WebhookAnswer):
     )
 
 
+class RotateQuery(Query):
+    """What becomes of the old secrets."""
+
+    drop: Drop | None = Field(
+        None,
+        description="what signs no more from now on: the previous secret (the current one then signs for 24 hours), "
+        "the current one (the previous one then signs for as long as was promised), or all; it has to be said "
+        "while a previous secret still signs",
+    )
+
+
 class RotatedAnswer(Answer):
     """A new secret, shown here and nowhere else."""
 
@@ -103,7 +115,7 @@ class RotatedAnswer(Answer):
         description="whsec_…; null when the answer is given again and the secret has been changed since"
     )
     previous_valid_until: Timestamp | None = Field(
-        description="until then every delivery is signed with the old secret too; null when there was none"
+        description="until then every delivery is signed with an old secret too; null when none signs any more"
     )
 
 

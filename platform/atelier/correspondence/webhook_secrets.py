@@ -7,16 +7,21 @@ from atelier.kernel.database import Again, Database
 from atelier.kernel.keyring import Keyring
 from atelier.webhooks import endpoints, keeping, signing
 from atelier.webhooks.errors import SecretUnreadable
-from atelier.webhooks.keeping import Kept
+from atelier.webhooks.keeping import Drop, Kept
 from atelier.webhooks.signing import Sealed
 
 log = logs.get(__name__)
 
 
-def rotate(session: Session, *, webhook_id: str, user_id: str, fresh: Sealed, now_ms: int) -> int | None:
-    """Give an endpoint of the user's a new secret; until when the old one is good. Raises WebhookNotFound."""
+def rotate(
+    session: Session, *, webhook_id: str, user_id: str, fresh: Sealed, now_ms: int, drop: Drop | None = None
+) -> int | None:
+    """Give an endpoint of the user's a new secret; until when an old one is good, too.
+
+    Raises WebhookNotFound, SecretsOverlap.
+    """
     endpoints.own(session, webhook_id=webhook_id, user_id=user_id)
-    return keeping.rotate(session, owner_id=webhook_id, user_id=user_id, fresh=fresh, now_ms=now_ms)
+    return keeping.rotate(session, owner_id=webhook_id, user_id=user_id, fresh=fresh, now_ms=now_ms, drop=drop)
 
 
 def good(database: Database, *, owner_id: str, user_id: str, keyring: Keyring) -> list[str]:

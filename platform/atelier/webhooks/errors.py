@@ -29,6 +29,12 @@ class WebhookDisabled(Conflict):
     code: ClassVar[str] = "WEBHOOK_DISABLED"
 
 
+class SecretsOverlap(Conflict):
+    """A secret was promised to sign beside the current one, `previous_valid_until`: who rotates says what to drop."""
+
+    code: ClassVar[str] = "WEBHOOK_SECRETS_OVERLAP"
+
+
 class TooManyWaitingEvents(RateLimited):
     """As many events wait for this endpoint as are allowed."""
 

@@ -60,7 +60,8 @@ class JobWebhookRow(Base):
 class SecretRow(Base):
     """What signs, sealed. `owner_id` is an endpoint, or a user, whose secret signs for the webhooks of single jobs.
 
-    `kid` names the key that it is sealed with; `previous` signs beside it until `previous_until_ms`.
+    `kid` names the key that it is sealed with; `previous` signs beside it until `previous_until_ms`, which
+    its user was told: until then it makes room for another one only when they say so.
     """
 
     __tablename__ = "webhook_secrets"
