@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 import click
@@ -99,7 +100,7 @@ def _payments(planned: Plan) -> str:
 
 def _sign_in(platform: Platform) -> list[tuple[str, str]]:
     data_dir = platform.plan.settings.data_dir
-    where = "" if data_dir == Path(".atelier").absolute() else f" --data-dir {data_dir}"
+    where = "" if data_dir == Path(".atelier").absolute() else f" --data-dir {quote(str(data_dir))}"
     create = f"atelier users create you@example.com --username you{where}"
     rows = [(say("New user", zh="新建用户"), create)]
     if platform.admin:
