@@ -14,11 +14,12 @@ import pytest
 from atelier.contracts import queues
 from atelier.dispatch.broker import KEY_PREFIX
 from tests.conftest import OwnMariaServer
-from tests.servers import ValkeyServer, until
+from tests.servers import LOOPBACK, ValkeyServer, free_port, until
 from tests.stack import Stack
 
 AMOUNT = 10_000
 QUEUE = f"{KEY_PREFIX}{queues.GENERATION_TEXT}"
+LOST = "Connection to broker lost"
 TICKS = f"{KEY_PREFIX}{queues.PROVIDER_POLL}"
 
 
@@ -96,6 +97,22 @@ def test_broker_restarted_under_load_leaves_every_worker_consuming(stack: Stack,
     assert time.monotonic() - back < 5, "the worker took longer than 5 s"
     assert all(stack.processes[role].alive for role in ("generation", "money", "relay", "beat", "web"))
     assert_whole(stack, jobs=51)
+
+
+def test_broker_that_refuses_for_a_while_leaves_every_worker_consuming(stack: Stack, broker: ValkeyServer) -> None:
+    """As when a managed Redis fails over: for a moment every client is connected to what has become a replica."""
+    headers = signed_in(stack)
+    submit(stack, headers, 1)
+    stack.until_finished()
+    workers = [stack.processes[name] for name in ("generation", "money")]
+    with broker.client() as client:
+        client.replicaof(LOOPBACK, free_port())
+        submit(stack, headers, 5)
+        until(lambda: all(LOST in worker.tail(200) or not worker.alive for worker in workers), what="each has heard it")
+        client.replicaof("NO", "ONE")
+    submit(stack, headers, 5)
+    assert_whole(stack, jobs=11)
+    assert all(process.alive for process in stack.processes.values())
 
 
 def test_frozen_broker_slows_no_request(stack: Stack, broker: ValkeyServer) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from celery import Celery
 from kombu import Queue
 from kombu.transport import redis as kombu_redis
-from redis import Redis
+from redis import Redis, ResponseError
 from typing_extensions import override
 
 from atelier.contracts import messages, queues
@@ -73,8 +73,16 @@ class Channel(kombu_redis.Channel):
 
 
 def mend_transport() -> None:
-    """Have kombu use our channel for Redis; harmless when done twice or when another broker is used."""
-    kombu_redis.Transport.Channel = Channel
+    """Have kombu use our channel for Redis; harmless when done twice or when another broker is used.
+
+    What the server refuses is a broker that is away, too: it became a replica, its memory or its disk is full. Kombu
+    thinks of a fault in what was asked, at which a worker ends (as if it had been told to, with status 0) instead of
+    connecting again until the server takes what it is sent.
+    """
+    transport = kombu_redis.Transport
+    transport.Channel = Channel
+    transport.connection_errors = (*dict.fromkeys((*transport.connection_errors, ResponseError)),)
+    transport.channel_errors = tuple(kind for kind in transport.channel_errors if kind is not ResponseError)
 
 
 def build(settings: Settings) -> Celery:
