@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _beat(entry: Entry) -> dict[str, Any]:
-    options = {"queue": entry.contract.queue, "expires": max(1.0, entry.every_seconds)}
+    options = {"queue": entry.contract.queue, "expires": entry.expires_seconds}
     return {"task": entry.contract.name, "schedule": entry.every_seconds, "kwargs": {"message": {}}, "options": options}
 
 

@@ -6,12 +6,21 @@ from atelier.contracts import messages
 from atelier.contracts.messages import Contract, Tick
 
 
+SKEW_SECONDS = 10.0
+"""How much the clocks of two machines may differ: Celery says by the sender's clock when a message is no good any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Send a tick by this contract every so often. A tick that nobody took in one period is dropped."""
+    """Send a tick by this contract every so often. A tick that nobody took in one period is dropped, if not at once."""
 
     contract: Contract[Tick]
     every_seconds: float
+
+    @property
+    def expires_seconds(self) -> float:
+        """When a worker drops it: a clock that is ahead of the sender's must not drop every one."""
+        return max(SKEW_SECONDS, self.every_seconds)
 
 
 def timetable(*, sweep_seconds: float) -> dict[str, Entry]:

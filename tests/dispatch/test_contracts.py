@@ -2,7 +2,7 @@
 
 from atelier.contracts import messages
 from atelier.contracts.messages import Tick
-from schedules.table import timetable
+from schedules.table import SKEW_SECONDS, timetable
 
 # The sweep that publishes it again, and the test that loses its message.
 SENT_AGAIN = {
@@ -25,6 +25,11 @@ def test_every_message_is_sent_again_by_a_sweep_or_by_the_clock() -> None:
     ticks = {contract.name for contract in messages.ALL.values() if contract.message is Tick}
     assert ticks == by_the_clock
     assert set(messages.ALL) - ticks == set(SENT_AGAIN)
+
+
+def test_a_worker_whose_clock_is_ahead_takes_what_comes_by_the_clock() -> None:
+    entries = timetable(sweep_seconds=0.1).values()
+    assert all(entry.expires_seconds >= max(SKEW_SECONDS, entry.every_seconds) for entry in entries)
 
 
 def test_messages_hold_ids_and_nothing_that_a_reader_of_the_broker_should_not_see() -> None:
