@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from atelier.contracts import messages
 from atelier.contracts.messages import Contract, Tick
 
-
 SKEW_SECONDS = 10.0
-"""How much the clocks of two machines may differ: Celery says by the sender's clock when a message is no good any more."""
+"""How much the clocks of two machines may differ: Celery tells by both of them when a message is no good any more."""
 
 
 @dataclass(frozen=True, slots=True)
