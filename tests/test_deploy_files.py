@@ -109,6 +109,14 @@ class TestCompose:
         assert chosen.environment == "production"
         assert chosen.broker_url != chosen.redis_url, "the broker's messages have a database of their own"
 
+    @pytest.mark.parametrize("name", OWN)
+    def test_only_what_its_head_names_is_set_from_outside_and_the_rest_is_left_to_the_env_file(self, name: str) -> None:
+        """Compose lets `environment` win over `env_file`, and an empty default there as well."""
+        assert OWN[name]["env_file"] == [{"path": "atelier.env", "required": False}]
+        head = re.findall(r"\w+", COMPOSE_TEXT.partition("\nname:")[0])
+        asked = re.findall(r"\$\{(\w+)", " ".join(OWN[name]["environment"].values()))
+        assert set(asked) - set(head) == set()
+
     def test_only_web_and_flower_are_published_and_on_loopback_by_default(self) -> None:
         published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
         assert published == {
