@@ -323,6 +323,7 @@ async def test_concurrent_publishers_never_disorder_or_repeat(world: World, chos
                 world.send(job, "job.output", {"delta": "z"}, seq=superseded + number)
 
         def successor() -> None:
+            world.send(job, "job.running", {})
             for _ in range(300):
                 world.output(job, "s")
             world.finish(job)

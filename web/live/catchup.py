@@ -4,7 +4,7 @@
 2. Read the job from the database, then its stream from Redis. In this order a final state is never without the events
    that led to it, because a worker records those first.
 3. Let through what is newer than the feed has seen: the stream's events, the whole job where its state is not among
-   them, and what was held; all in the order of their numbers.
+   them or where text before them is lost, and what was held; all in the order of their numbers.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from atelier.ledger.queries import Balance
 from atelier.live import wire
 from atelier.live.events import CREDITS_CHANGED, Event
 from atelier.live.wire import Notice
-from web.live import reads, told, views
+from web.live import losses, reads, told, views
 from web.live.feed import NOTHING, Feed, Track
 from web.live.feeds import Feeds
 from web.live.group import GroupReader
@@ -78,8 +78,9 @@ class CatchUp:
             job = entry.job
             known = after is not None and _is_plausible(after, job)
             track.seen, track.over = after if known and after is not None else NOTHING, False
-            found = await self._streams.after({job_id: track.seen if known else job.seq}, owners={job_id: job.user_id})
-            recalled = await self._recalled(entry, found.get(job_id, []), feed.locale)
+            since = track.seen if known else job.seq
+            found = await self._streams.after({job_id: since}, owners={job_id: job.user_id})
+            recalled = await self._recalled(entry, found.get(job_id, []), feed.locale, after=since)
             if hello:
                 feed.say(hello(job))
         except BaseException:
@@ -102,7 +103,7 @@ class CatchUp:
             ids = await self._db.read(reads.current, user_id=feed.user_id)
             jobs = await self._snapshots.read(ids, keep=False)
             wanted = [jobs[job_id] for job_id in ids if job_id in jobs and (finished or not jobs[job_id].job.finished)]
-            first = [await self._whole(entry, feed.locale) for entry in wanted]
+            first = [await self._whole(entry, feed.locale, seq=entry.job.seq) for entry in wanted]
             balances = await self._db.read(reads.balances, user_ids=[feed.user_id])
             first += [_credits(user_id, balance) for user_id, balance in balances.items()]
             feed.say(hello)
@@ -233,19 +234,27 @@ class CatchUp:
             for entry, feed, _ in held:
                 key = (entry.job.id, feed.locale)
                 if key not in found:
-                    found[key] = await self._recalled(entry, entries.get(entry.job.id, []), feed.locale)
+                    past, since = entries.get(entry.job.id, []), seen[entry.job.id]
+                    found[key] = await self._recalled(entry, past, feed.locale, after=since)
         finally:
             for entry, feed, track in held:
                 feed.release(entry.job.id, track, found.get((entry.job.id, feed.locale), ()))
 
-    async def _recalled(self, entry: Entry, entries: list[Notice], locale: Locale) -> list[Notice]:
-        if any(one.seq == entry.job.seq for one in entries):
-            return entries
-        return [*entries, await self._whole(entry, locale)]
+    async def _recalled(self, entry: Entry, past: list[Notice], locale: Locale, *, after: int) -> list[Notice]:
+        """What who has seen this number is told: the past, and the whole job where its state or some text is lost."""
+        job, lost = entry.job, losses.end(past, after=after)
+        if lost is not None and job.finished:
+            return [await self._whole(entry, locale, seq=job.seq)]
+        recalled = past
+        if lost is not None:
+            recalled = [await self._whole(entry, locale, seq=past[lost].seq - 1), *past[lost:]]
+        if any(one.seq == job.seq for one in past):
+            return recalled
+        return [*recalled, await self._whole(entry, locale, seq=job.seq)]
 
-    async def _whole(self, entry: Entry, locale: Locale) -> Notice:
+    async def _whole(self, entry: Entry, locale: Locale, *, seq: int) -> Notice:
         shown = await self._snapshots.document(entry, locale=locale)
-        return views.snapshot_notice(entry.job, shown, now_ms=clock.now_ms())
+        return views.snapshot_notice(entry.job, shown, seq=seq, now_ms=clock.now_ms())
 
 
 def _are_behind(feeds: Iterable[Feed], job_id: str, seq: int | None) -> bool:

@@ -42,9 +42,10 @@ class Health:
 
 
 class Patience:
-    """Lets requests wait for Redis for 50 ms at most, and after a wait in vain not at all for a second."""
+    """Lets requests wait for Redis for 50 ms at most, or as named, and after a wait in vain not at all for a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
+        self._wait_seconds = wait_seconds
         self._quiet_until = -math.inf
 
     async def ask(self, answer: Callable[[], Awaitable[T]]) -> T | None:
@@ -52,7 +53,7 @@ class Patience:
         if time.monotonic() < self._quiet_until:
             return None
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 return await answer()
         except (RedisError, OSError, TimeoutError):
             self._quiet_until = time.monotonic() + QUIET_SECONDS

@@ -17,22 +17,25 @@ from web.live.health import Patience
 log = logs.get(__name__)
 
 NEWEST_ENTRIES = 8
+PAST_SECONDS = 1.0
+"""A past of a thousand events takes its time to arrive, and who asked for it has nothing else to get it from."""
 
 Owners = Mapping[str, str]
 """The user of each job."""
 
 
 class Streams:
-    """Reads streams."""
+    """Reads streams. `patience` is for what is nice to know; a past is waited for longer."""
 
     def __init__(self, redis: Redis, *, patience: Patience) -> None:
         self._redis = redis
         self._patience = patience
+        self._past_patience = Patience(wait_seconds=PAST_SECONDS)
 
     async def after(self, wanted: Mapping[str, int], *, owners: Owners) -> dict[str, list[Notice]]:
         """The events of each job with a higher number than given, in order."""
         commands = [("XRANGE", wire.stream(job_id), f"({seq}-0", "+") for job_id, seq in wanted.items()]
-        answers = await self._ask(commands)
+        answers = await self._ask(commands, self._past_patience)
         return {
             job_id: list(_notices(owners[job_id], job_id, answer))
             for job_id, answer in zip(wanted, answers, strict=False)
@@ -42,13 +45,13 @@ class Streams:
         """The newest progress of each job, if it is among its newest events."""
         commands = [("XREVRANGE", wire.stream(job_id), "+", "-", "COUNT", NEWEST_ENTRIES) for job_id in job_ids]
         found: dict[str, Notice] = {}
-        for job_id, answer in zip(job_ids, await self._ask(commands), strict=False):
+        for job_id, answer in zip(job_ids, await self._ask(commands, self._patience), strict=False):
             for notice in _notices(owners[job_id], job_id, answer):
                 if notice.type == PROGRESS:
                     found.setdefault(job_id, notice)
         return found
 
-    async def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def _ask(self, commands: Sequence[tuple[Any, ...]], patience: Patience) -> list[Any]:
         if not commands:
             return []
         pipe: Any = self._redis.pipeline(transaction=False)
@@ -59,7 +62,7 @@ class Streams:
             found: list[Any] = await pipe.execute(raise_on_error=False)
             return found
 
-        return await self._patience.ask(answers) or []
+        return await patience.ask(answers) or []
 
 
 def _notices(user_id: str, job_id: str, answer: Any) -> Iterable[Notice]:

@@ -81,10 +81,8 @@ def document(job: Snapshot, around: Surroundings, *, locale: Locale) -> dict[str
     }
 
 
-def snapshot_notice(job: Snapshot, shown: dict[str, Any], *, now_ms: int) -> Notice:
-    """The whole job as an event, under the number and the type of its state."""
+def snapshot_notice(job: Snapshot, shown: dict[str, Any], *, seq: int, now_ms: int) -> Notice:
+    """The whole job as an event, under the type of its state; `seq` is that state's, or of the last event lost."""
     kind = f"job.{job.state}"
-    envelope = events.envelope(
-        type=kind, job_id=job.id, seq=job.seq, at_ms=now_ms, data=to_json(shown | {"seq": job.seq})
-    )
-    return Notice(job.user_id, job.id, job.seq, kind, envelope)
+    envelope = events.envelope(type=kind, job_id=job.id, seq=seq, at_ms=now_ms, data=to_json(shown | {"seq": seq}))
+    return Notice(job.user_id, job.id, seq, kind, envelope)

@@ -2,7 +2,7 @@
 
 `seq` is the job's own number and only grows; a consumer drops what is not above the last it has seen. `data` is a part
 of the job in the form in which `GET /api/jobs/{id}` shows it; where events were lost, the whole job comes instead,
-under the type of its state.
+under the type of its state: with the number of that state, or where text was lost that of the last event lost.
 
     job.pending    {"errorCode"?, "retryInMs"?}       waiting, for the first time or again
     job.running    {}
