@@ -197,6 +197,13 @@ class TestRefusals:
                 ("ATELIER_MAIL_URL", "smtp://h:x"),
             ),
             *(
+                ("ATELIER_MAIL_FROM", "hunter2"),
+                ("ATELIER_MAIL_FROM", "Hunter2, Inc. <hunter2@a.example>"),
+                ("ATELIER_MAIL_FROM", "hunter2 <no-reply@创意.cn>"),
+                ("ATELIER_MAIL_FROM", "hunter2 <创意@a.example>"),
+                ("ATELIER_MAIL_FROM", f"hunter2@{'a' * 63}.{'b' * 10}.example"),
+            ),
+            *(
                 ("ATELIER_PUBLIC_URL", "hunter2"),
                 ("ATELIER_OPENAI_URL", "hunter2/v1"),
                 ("ATELIER_LLM_URL", "ftp://hunter2"),
@@ -218,6 +225,7 @@ class TestRefusals:
             "FRONTEND_URL": "https://a.example,capacitor://localhost",
             "ATELIER_TRUSTED_PROXIES": "10.1.2.3,fd00::/8,10.0.0.1/8",
             "ATELIER_MAIL_URL": "smtps://me:p%40ss@mail.example:465",
+            "ATELIER_MAIL_FROM": "创意工作坊 <no-reply@xn--h6qx71k.cn>",
         }
         assert settings.load().broker_url.startswith("sentinel")
 

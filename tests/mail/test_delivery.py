@@ -5,12 +5,14 @@ import stat
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
 from atelier.kernel import clock
+from atelier.kernel.addresses import SENDER_DOMAIN_CHARS
 from atelier.kernel.errors import NotFound
 from atelier.kernel.settings import BadSettings, Settings
 from atelier.mail import compose, delivery, mailbox, mailers, queue
@@ -42,6 +44,16 @@ def test_there_is_one_letter_per_cause(office: Office) -> None:
         office.queued(ref="cause")
     office.queued(ref="cause", template="reset_password")
     assert len(office.messages()) == 2
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True)
+def test_a_letter_of_the_longest_sender_is_sent_once(office: Office, config: Config) -> None:
+    """What was sent is written down with its Message-ID, which fits its column whatever sender the settings take."""
+    labels = ".".join(["a" * 63, "b" * SENDER_DOMAIN_CHARS])
+    chosen = config(mail_from=f"创意工作坊 <hi@{labels[:SENDER_DOMAIN_CHARS]}>")
+    letter, mailer = office.queued(), mailers.choose(chosen)
+    assert replace(office, settings=chosen).deliver(letter, mailer) == "sent"
+    assert office.state(letter) == ("sent", 1, None)
 
 
 def test_parallel_claims_find_one_sender(office: Office) -> None:

@@ -6,11 +6,18 @@ Answers are as in `settings.Weaknesses`: for each field why, with {name} in plac
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from email.utils import parseaddr
 from urllib.parse import urlsplit
 
 REDIS = frozenset({"redis", "rediss", "unix"})
 HTTP = frozenset({"http", "https"})
 SMTP = frozenset({"smtp", "smtps"})
+# A letter's Message-ID is written down when it was sent: its id, and the domain of the sender, have a column of ASCII.
+SENDER_DOMAIN_CHARS = 81
+SENDER = (
+    "{name} must be an address such as Atelier <no-reply@your.site>, in ASCII (a domain as xn--…), "
+    f"with at most {SENDER_DOMAIN_CHARS} characters after the @"
+)
 
 
 def unusable(
@@ -21,6 +28,7 @@ def unusable(
         "redis_url": ("{name} must be redis://…, rediss://… or unix://…", _is(given["redis_url"], REDIS)),
         "broker_url": ("{name} must be an address such as redis://… or amqp://…", "://" in given["broker_url"]),
         "mail_url": ("{name} must be smtp://user:password@host:port or smtps://…", _is(given["mail_url"], SMTP)),
+        "mail_from": (SENDER, _is_sender(given["mail_from"])),
         "public_url": ("{name} must be http://… or https://…", _is(given["public_url"], HTTP)),
         "llm_url": ("{name} must be http://… or https://…", _is(given["llm_url"], HTTP)),
         "openai_url": ("{name} must be http://… or https://…", _is(given["openai_url"], HTTP)),
@@ -51,6 +59,14 @@ def _is(address: str, schemes: frozenset[str]) -> bool:
     except ValueError:  # a port that is none
         return False
     return address == "" or (parts.scheme in schemes and leads)
+
+
+def _is_sender(text: str) -> bool:
+    """Whether letters can come from it, through any server: one that takes addresses in other scripts is rare."""
+    _, address = parseaddr(text)
+    local, _, domain = address.rpartition("@")
+    named = bool(local) and 0 < len(domain) <= SENDER_DOMAIN_CHARS
+    return text == "" or (named and address.isascii() and address.isprintable() and " " not in address)
 
 
 def _is_origin(address: str) -> bool:
