@@ -1,6 +1,8 @@
 """A job that is put together from others, as its owner sees it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from atelier.contracts import queues
 from atelier.jobs import states
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
-from tests.live.harness import Person, Served, World, healthy, serving
+from tests.live.harness import Person, Served, World, eventually, healthy, serving
 from web.schemas.jobs import StepAnswer, WholeJobAnswer
 
 
@@ -54,6 +56,28 @@ async def test_the_steps_of_a_job_are_shown_with_it(served: Served, world: World
     assert (status, changed != etag) == (200, True)
     assert (body["steps"][0]["status"], body["steps"][0]["errorCode"]) == ("failed", "PROVIDER_REJECTED")
     assert body["steps"][0]["errorMessage"]
+
+
+async def test_waiting_with_a_version_ends_with_the_next_of_a_step_too(served: Served, world: World) -> None:
+    me = world.person()
+    job, step = story(world, me)
+    world.claim(job)
+    _, _, etag = await ask(served, me, f"/api/jobs/{job}")
+    changes: list[Callable[[], Any]] = [
+        *(partial(world.claim, step), partial(world.finish, step), partial(world.progress, job, 0.5))
+    ]
+    seen: list[tuple[str, float]] = []
+    for change in changes:
+        waiting = asyncio.create_task(ask(served, me, f"/api/jobs/{job}?wait=60", **{"If-None-Match": etag}))
+        await eventually(lambda: len(served.live.waits), what="the request waits")
+        change()
+        async with asyncio.timeout(10):
+            status, body, changed = await waiting
+        assert (status, changed != etag) == (200, True)
+        seen.append((body["steps"][0]["status"], body["progress"]))
+        etag = changed
+    assert seen == [("running", 0), ("completed", 0), ("completed", 0.5)]
+    assert (await ask(served, me, f"/api/jobs/{job}?wait=1", **{"If-None-Match": etag}))[0] == 304
 
 
 async def test_a_step_is_a_job_of_its_own_that_no_list_has(served: Served, world: World) -> None:

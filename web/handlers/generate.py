@@ -23,6 +23,7 @@ from web.live.service import LIVE
 from web.pricing import Priced
 from web.routing import Call, Endpoint, Reply
 from web.schemas.generate import CancelAnswer, GenerateBody, Generated, Submitted, Wanted
+from web.snapshots import Rendered
 from web.spending import spender
 from web.submissions import SUBMISSIONS
 
@@ -152,8 +153,12 @@ async def _accepted(call: Call, accepted: Accepted) -> Reply:
 async def _ended(call: Call, job_id: str, *, seconds: int) -> Generated | None:
     """The result, if the job completes in time; None if it is still at work, or canceled. Raises GenerationFailed."""
     transport = call.request.transport
+
+    async def is_enough(shown: Rendered) -> bool:
+        return shown.finished
+
     shown = await call.request.app[LIVE].waiting.until(
-        lambda shown: shown.finished,
+        is_enough,
         job_id,
         user_id=call.user.user_id,
         locale=call.locale,

@@ -42,7 +42,7 @@ async def read_job(call: Call) -> Reply:
     """One of the caller's jobs: at once, or with `wait` as soon as there is news."""
     query: JobQuery = call.query
     shown = await _awaited(call, query) if query.wait else await _shown(call)
-    body, etag = (await steps.added(call, shown)) if shown.composed else (shown.body, shown.etag)
+    body, etag = await _whole(call, shown)
     headers = {"ETag": etag}
     if call.unchanged(etag):
         return Reply(status=304, headers=headers)
@@ -118,15 +118,22 @@ async def _shown(call: Call) -> Rendered:
     return known or await snapshots.shown(job_id, user_id=user_id, locale=locale)
 
 
+async def _whole(call: Call, shown: Rendered) -> tuple[bytes, str]:
+    """What is answered, and the tag of just that: of a job with steps the client never gets the job's own."""
+    return await steps.added(call, shown) if shown.composed else (shown.body, shown.etag)
+
+
 async def _awaited(call: Call, query: JobQuery) -> Rendered:
     seq, transport = query.seq, call.request.transport
 
     has_one = hdrs.IF_NONE_MATCH in call.request.headers
 
-    def is_enough(shown: Rendered) -> bool:
+    async def is_enough(shown: Rendered) -> bool:
         if shown.finished:
             return True
-        return shown.seq > seq if seq is not None else has_one and not call.unchanged(shown.etag)
+        if seq is not None:
+            return shown.seq > seq
+        return has_one and not call.unchanged((await _whole(call, shown))[1])
 
     return await call.request.app[LIVE].waiting.until(
         is_enough,

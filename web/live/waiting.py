@@ -1,7 +1,7 @@
 """Long polling: a request that waits for news of one job."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from atelier.kernel.errors import RateLimited, Unauthorized
 from web.live.feed import Close, Feed
@@ -24,7 +24,7 @@ class Waiting:
 
     async def until(
         self,
-        enough: Callable[[Rendered], bool],
+        enough: Callable[[Rendered], Awaitable[bool]],
         job_id: str,
         *,
         user_id: str,
@@ -35,10 +35,11 @@ class Waiting:
     ) -> Rendered:
         """The job as soon as it is enough, or as it is when the time is over, the client gone or the process stopping.
 
-        A user with very many waiting requests is answered at once. Raises JobNotFound, Unauthorized or Transient.
+        A user with very many waiting requests is answered at once. Raises JobNotFound, Unauthorized or Transient, and
+        whatever `enough` does.
         """
         shown = await self._snapshots.shown(job_id, user_id=user_id, locale=locale)
-        if seconds <= 0 or enough(shown):
+        if seconds <= 0 or await enough(shown):
             return shown
         feed = Feed(user_id)
         feed.follow(job_id, after=shown.seq)
@@ -46,7 +47,7 @@ class Waiting:
         deadline = time.monotonic() + seconds
         try:
             with self._sessions.attended(feed, authorization=authorization):
-                while not enough(shown) and not feed.ended and not is_gone():
+                while not await enough(shown) and not feed.ended and not is_gone():
                     left = deadline - time.monotonic()
                     if left <= 0:
                         break
