@@ -72,6 +72,11 @@ class Entry:
         self.progress: Progress | None = None
         self.rendered: dict[Locale, Rendered] = {}
 
+    @property
+    def composed(self) -> bool:
+        """Whether the job is put together from others."""
+        return self.job.provider == WORKFLOW
+
 
 class Snapshots:
     """See above. `healthy` says whether live events arrive."""
@@ -141,12 +146,16 @@ class Snapshots:
         return {entry.job.id: entry for entry in entries}
 
     async def entries(self, jobs: Iterable[Snapshot], *, read_at: float = 0.0) -> list[Entry]:
-        """Jobs that were just read, with the newest progress of those that run."""
+        """Jobs that were just read, with the newest progress of those that run. Raises Transient."""
         entries = [Entry(job, read_at) for job in jobs]
         running = [entry for entry in entries if entry.job.state == states.RUNNING]
         owners = {entry.job.id: entry.job.user_id for entry in running}
         newest = await self._streams.progress(list(owners), owners=owners)
+        # What Redis has lost of these is in their steps.
+        standings = await self._reader.standings([entry.job.id for entry in running if entry.composed])
         for entry in running:
+            if standing := standings.get(entry.job.id):
+                _advance(entry, Progress(standing.seq, standing.told["progress"], standing.told["step"]))
             kept = self._entries.get(entry.job.id)
             if kept is not None and kept.progress:
                 _advance(entry, kept.progress)
@@ -202,7 +211,8 @@ class Snapshots:
         for job_id, entry in due.items():
             if self._entries.get(job_id) is not entry:
                 continue
-            if seqs.get(job_id) == entry.job.seq:
+            # The end of a step moves its parent on without a new number in the parent's row.
+            if seqs.get(job_id) == entry.job.seq and not entry.composed:
                 entry.read_at = began
             else:
                 del self._entries[job_id]
@@ -222,6 +232,7 @@ class Snapshots:
         if kept is not None and kept.job.seq >= entry.job.seq:
             if kept.job.seq == entry.job.seq:
                 kept.read_at = max(kept.read_at, entry.read_at)
+                _advance(kept, entry.progress)
             return
         self._entries[entry.job.id] = entry
         self._entries.move_to_end(entry.job.id)

@@ -8,14 +8,15 @@ import pytest
 from sqlalchemy import event
 
 from atelier.contracts.messages import ADVANCE, RUN
-from atelier.generation import composing, expiring
+from atelier.generation import composed, composing, expiring
 from atelier.jobs import queries, states
 from atelier.jobs.errors import JobIsStep
 from atelier.jobs.queries import Filter
 from atelier.kernel.clock import DAY_MS, now_ms
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
-from tests.generation.families import PRICE, STEPS, Families
+from atelier.live.events import Event
+from tests.generation.families import DIAMOND, PRICE, STEPS, Families
 
 COMPOSE, TEXT = RUN["compose"].name, RUN["text"].name
 WHOLE = "last(first()+left()+right())"
@@ -276,6 +277,22 @@ def test_events_of_a_job_are_numbered_upwards(families: Families) -> None:
     numbers = [seq for _, seq in told]
     assert numbers == sorted(set(numbers))
     assert families.shop.job(job_id)["seq"] == numbers[-1]
+
+
+def test_the_rows_tell_how_far_a_job_is_like_its_events(families: Families) -> None:
+    told: list[Event] = []
+    families.listen(lambda event: told.append(event) if event.type == "job.progress" else None)
+    job_id = families.submit(families.shop.user(credits=PRICE))
+    seen: list[float] = []
+    while messages := families.messages():
+        families.take(*messages[0])
+        found = families.shop.db.read(composed.standings, job_ids=[job_id], workflows={DIAMOND.name: DIAMOND})
+        if messages[0][1] == ADVANCE.name and found:
+            standing = found[job_id]
+            seen.append(standing.told["progress"])
+            assert (standing.seq + 1, standing.told) == (told[-1].seq, told[-1].data)
+    assert seen == [0.2, 0.6, 0.6]
+    assert families.shop.db.read(composed.standings, job_ids=[job_id]) == {}, "another version's workflow, or no run"
 
 
 def test_results_of_steps_are_kept_while_the_whole_is_at_work(families: Families) -> None:

@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from atelier.catalog import seed_content
 from atelier.contracts import queues
 from atelier.jobs import states
 from atelier.kernel.database import Database
 from atelier.kernel.settings import Settings
+from atelier.providers import schemas
+from tests.furnishing import furnish
 from tests.live.harness import Person, Served, World, eventually, healthy, serving
+from tests.servers import ValkeyServer
 from web.schemas.jobs import StepAnswer, WholeJobAnswer
+
+STORY = next(one for one in seed_content.AGENTS if one.provider == queues.WORKFLOW)
 
 
 @pytest.fixture
@@ -33,10 +39,29 @@ async def ask(served: Served, person: Person, path: str, **headers: str) -> tupl
         return got.status, await got.json() if got.status == 200 else None, got.headers.get("ETag", "")
 
 
-def story(world: World, person: Person) -> tuple[str, str]:
-    """A composite job, and its first step."""
-    job = world.job(person, provider=queues.WORKFLOW, queue=queues.GENERATION_COMPOSE, kind="video")
+async def shown(served: Served, person: Person, job_id: str) -> dict[str, Any]:
+    body: dict[str, Any] = (await ask(served, person, f"/api/jobs/{job_id}"))[1]
+    return body
+
+
+def story(world: World, person: Person, **config: Any) -> tuple[str, str]:
+    """A composite job of two scenes, and its first step."""
+    job = world.job(
+        person,
+        provider=queues.WORKFLOW,
+        queue=queues.GENERATION_COMPOSE,
+        kind="video",
+        agent_id=STORY.id,
+        input={"prompt": "灯塔"},
+        config={**schemas.STORY.defaults, "scenes": 2, **config},
+    )
     return job, world.job(person, parent_id=job, step="captions", held=0)
+
+
+def done(world: World, job_id: str) -> None:
+    """A worker does it, and nobody hears of it."""
+    world.claim(job_id, silently=True)
+    world.finish(job_id, silently=True)
 
 
 async def test_the_steps_of_a_job_are_shown_with_it(served: Served, world: World) -> None:
@@ -78,6 +103,36 @@ async def test_waiting_with_a_version_ends_with_the_next_of_a_step_too(served: S
         etag = changed
     assert seen == [("running", 0), ("completed", 0), ("completed", 0.5)]
     assert (await ask(served, me, f"/api/jobs/{job}?wait=1", **{"If-None-Match": etag}))[0] == 304
+
+
+async def test_what_redis_has_lost_of_the_progress_is_in_the_steps(
+    served: Served, world: World, shared_valkey: ValkeyServer
+) -> None:
+    world.db.transact(furnish)
+    me = world.person()
+    job, captions = story(world, me, audio="none")
+    world.claim(job)
+    before = await shown(served, me, job)
+    assert (before["progress"], before["step"]) == (0, None)
+
+    await asyncio.to_thread(done, world, captions)
+    world.job(me, parent_id=job, step="image-1", held=0)
+    world.job(me, parent_id=job, step="image-2", held=0)
+    shared_valkey.wipe()
+    await served.live.snapshots.look(older_seconds=0)
+    after = await shown(served, me, job)
+    assert (after["progress"], after["step"]) == (round(1 / 9, 3), "image-1, image-2")
+    assert after["seq"] > before["seq"]
+    async with serving(world.settings) as another:
+        assert await shown(another, me, job) == after
+    (listed,) = (await ask(served, me, "/api/jobs"))[1]["jobs"]
+    assert listed["progress"] == after["progress"]
+
+    world.send(job, "job.progress", {"progress": 0.9, "step": "cut"}, seq=after["seq"] + 1)
+    _, told, _ = await ask(served, me, f"/api/jobs/{job}?wait=10&seq={after['seq']}")
+    assert (told["progress"], told["step"]) == (0.9, "cut"), "what is newer counts as before"
+    await served.live.snapshots.look(older_seconds=0)
+    assert (await shown(served, me, job))["progress"] == 0.9, "it is in Redis now"
 
 
 async def test_a_step_is_a_job_of_its_own_that_no_list_has(served: Served, world: World) -> None:

@@ -4,8 +4,10 @@ A read always begins after it was asked for, so it sees everything that was comm
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from atelier.generation import composed
+from atelier.generation.composed import Standing
 from atelier.jobs import queries
 from atelier.jobs.queries import Snapshot
 from atelier.kernel.database import AsyncDatabase
@@ -45,6 +47,10 @@ class GroupReader:
         for start in range(0, len(ids), SEQS_MAX):
             found |= await self._db.read(reads.seqs, job_ids=ids[start : start + SEQS_MAX])
         return found
+
+    async def standings(self, job_ids: Collection[str]) -> dict[str, Standing]:
+        """How far those of these jobs are that are put together from others and run. Raises Transient."""
+        return await self._db.read(composed.standings, job_ids=sorted(job_ids)) if job_ids else {}
 
     async def close(self) -> None:
         """Wait for the reads that are under way."""

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from atelier.catalog.runtime import RunnableAgent
 from atelier.generation import attempt as attempts
-from atelier.generation import family, outcomes
+from atelier.generation import family, outcomes, workflow
 from atelier.generation.attempt import Attempt
 from atelier.generation.events import job_event
 from atelier.generation.family import Advanced, Plan
@@ -105,11 +105,10 @@ class Composer:
 
     def _tell(self, claimed: Claimed, advanced: Advanced) -> None:
         self._tell_canceled(claimed.user_id, advanced.canceled)
-        # Who looks holds no lease: how many steps have ended grows by itself, and is the same for whoever says it.
-        seq = states.look_seq(claimed.fence, since_ms=advanced.ended * states.LOOK_MS) + 1
+        seq = workflow.told_seq(claimed.fence, ended=advanced.ended)
         if advanced.over is None:
-            data = {"progress": round(advanced.progress, 3), "step": ", ".join(advanced.working)[:80]}
-            self._publisher.publish(claimed.user_id, [job_event("progress", claimed.id, seq, data)])
+            told = workflow.told(advanced.progress, advanced.working)
+            self._publisher.publish(claimed.user_id, [job_event("progress", claimed.id, seq, {**told})])
             return
         attempt = Attempt(claimed, self._publisher.publish, seq=seq)
         if advanced.over == states.COMPLETED:

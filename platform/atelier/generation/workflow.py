@@ -7,12 +7,13 @@ Pure: what is to be done follows from what became of the steps, in whatever orde
 is asked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 from atelier.jobs import states
 
+STEP_CHARS_MAX = 80
 STEP_CANCELED = "STEP_CANCELED"
 """Why a job failed of which somebody has canceled a step that it can't do without."""
 
@@ -105,6 +106,26 @@ def progress(steps: Sequence[Step], seen: Mapping[str, Seen]) -> float:
     """How much of the work has ended, from 0 to 1."""
     ended = sum(step.weight for step in steps if (one := seen.get(step.name)) and not one.alive)
     return ended / sum(step.weight for step in steps)
+
+
+class Told(TypedDict):
+    """What an event tells of how far a job is."""
+
+    progress: float
+    step: str
+
+
+def told(fraction: float, working: Iterable[str]) -> Told:
+    """So much of the work has ended, and these steps wait or run."""
+    return {"progress": round(fraction, 3), "step": ", ".join(working)[:STEP_CHARS_MAX]}
+
+
+def told_seq(fence: int, *, ended: int) -> int:
+    """The number of the event that tells of so many steps that have ended.
+
+    Who looks holds no lease: how many have ended grows by itself, and is the same for whoever says it.
+    """
+    return states.look_seq(fence, since_ms=ended * states.LOOK_MS) + 1
 
 
 def count_ended(seen: Mapping[str, Seen]) -> int:
