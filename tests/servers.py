@@ -175,18 +175,22 @@ class Process:
 class ValkeyServer(Process):
     """A private broker: Valkey from the wheel, or the server that ATELIER_TEST_REDIS_SERVER names.
 
-    With `persist` it keeps an append-only file as in production and has its data again after a restart.
+    With `persist` it keeps an append-only file as in production and has its data again after a restart. It listens on
+    a port, and on the Unix socket `socket`.
     """
 
     def __init__(self, *, persist: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="atelier-valkey-"))
         self.port = free_port()
         self.url = f"redis://{LOOPBACK}:{self.port}/0"
+        self.socket = self.folder / "socket"
         binary = os.environ.get("ATELIER_TEST_REDIS_SERVER") or get_binary_path()
         options = {
             "port": self.port,
             "bind": LOOPBACK,
             "dir": self.folder,
+            # Relative to that directory, as the whole path may have 107 characters only.
+            "unixsocket": self.socket.name,
             "save": "",
             "appendonly": "yes" if persist else "no",
             "maxmemory-policy": "noeviction",

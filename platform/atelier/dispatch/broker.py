@@ -9,11 +9,12 @@ command, which was measured as a tenth of that time. The decision and its figure
 
 from collections.abc import Callable
 from typing import Any, cast
+from urllib.parse import quote
 
 from celery import Celery
 from kombu import Queue
 from kombu.transport import redis as kombu_redis
-from redis import Redis, ResponseError
+from redis import Redis, ResponseError, connection
 from typing_extensions import override
 
 from atelier.contracts import messages, queues
@@ -88,8 +89,9 @@ def mend_transport() -> None:
 def build(settings: Settings) -> Celery:
     """The application, for workers, relay, beat and Flower."""
     mend_transport()
-    app = Celery("atelier", broker=settings.broker_url, backend=None)
-    on_redis = settings.broker_url.startswith(("redis", "rediss", "sentinel"))
+    address = _as_kombu_says(settings.broker_url)
+    app = Celery("atelier", broker=address, backend=None)
+    on_redis = address.startswith(("redis", "rediss", "sentinel"))
     app.conf.update(
         task_serializer="json",
         accept_content=["json"],
@@ -132,6 +134,16 @@ def build(settings: Settings) -> Celery:
         beat_max_loop_interval=5,
     )
     return app
+
+
+def _as_kombu_says(address: str) -> str:
+    """A broker's address as kombu wants it: it names the socket's file in its own way, and the database in another."""
+    if not address.startswith("unix://"):
+        return address
+    parts = cast("Callable[[str], dict[str, Any]]", connection.parse_url)(address)
+    who = ":".join(quote(str(parts.get(part, "")), safe="") for part in ("username", "password"))
+    path = quote(str(parts.get("path", "")))
+    return f"redis+socket://{f'{who}@' if who != ':' else ''}{path}?virtual_host={parts.get('db', 0)}"
 
 
 def _transport_options() -> dict[str, Any]:
