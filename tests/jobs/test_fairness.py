@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from atelier.contracts import outbox
 from atelier.generation.submit import Accepted
 from atelier.jobs import controls, explain
-from atelier.jobs.lane_models import CONTROLS, PAUSED, PROVIDER, QUEUE
+from atelier.jobs.lane_models import CONTROLS, LANES, PAUSED, PROVIDER, QUEUE
 from atelier.jobs.models import JOBS
 from atelier.kernel.clock import now_ms
 from atelier.kernel.database import Database
@@ -93,6 +93,17 @@ class TestRounds:
         assert sum(job_id in theirs for job_id in order[:8]) == 4
         for of_provider in mine:
             assert sum(job_id in of_provider for job_id in order[:8]) == 2
+
+    def test_a_clock_that_is_set_back_changes_nobodys_turn(self, shop: Workshop) -> None:
+        users = [shop.user(), shop.user()]
+        for user_id in users:
+            submit(shop, user_id, 6)
+        floor = Floor(shop.db, slots=1, window=9)
+        first = [one.user_id for _ in range(2) for one in floor.fill() if shop.complete(floor.running.pop(one.id))]
+        assert sorted(first) == sorted(users)
+        shop.db.transact(_as_if_served_later, ms=3_600_000)
+        order = [shop.job(job_id)["user_id"] for job_id in drain(shop, floor)]
+        assert all(set(order[n : n + 2]) == set(users) for n in range(0, len(order), 2))
 
     def test_many_places_are_dealt_out_evenly_whoever_has_many_providers(self, shop: Workshop) -> None:
         rich, other = shop.user(), shop.user()
@@ -273,6 +284,11 @@ def blocked_by(shop: Workshop, job_id: str) -> str:
     job = shop.job(job_id)
     line = shop.db.read(explain.line, queue=job["queue"], window=1)
     return line.blocked_by(user_id=job["user_id"], provider=job["provider"], run_after_ms=job["run_after_ms"])
+
+
+def _as_if_served_later(session: Session, *, ms: int) -> None:
+    """The turns of all lanes, as a clock tells them that is ahead of the present one."""
+    session.connection().execute(update(LANES).values(turn_ms=LANES.c.turn_ms + ms))
 
 
 def _age(session: Session, *, job_id: str, ms: int) -> None:

@@ -299,13 +299,16 @@ class _Round:
     def _turns(self) -> dict[LaneKey, int]:
         """When the lanes were served of those users who were: all at once, so that who has many gets no more turns.
 
-        Among themselves they keep their order.
+        Among themselves they keep their order. That is never before a lane that was looked at: two deals may be of the
+        same millisecond, and a clock may be set back.
         """
         turns: dict[LaneKey, int] = {}
+        looked_at = (lane.turn_ms for lanes_ in self._lanes.values() for lane in lanes_)
+        turn_ms = max(self._now_ms, 1 + max(looked_at))
         for user_id in {key.user_id for key in self._dealt} & self._lanes.keys():
             others = sorted((lane.turn_ms, lane.key) for lane in self._lanes[user_id] if lane.key not in self._dealt)
-            turns |= {key: self._now_ms - len(others) + n for n, (_, key) in enumerate(others)}
-            turns |= {lane.key: self._now_ms for lane in self._lanes[user_id] if lane.key in self._dealt}
+            turns |= {key: turn_ms + n for n, (_, key) in enumerate(others)}
+            turns |= {lane.key: turn_ms + len(others) for lane in self._lanes[user_id] if lane.key in self._dealt}
         return turns
 
 
