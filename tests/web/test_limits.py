@@ -223,7 +223,8 @@ async def test_a_frozen_redis_slows_no_request(
             server.thaw()
     assert len(told) > 200, "were each to wait 50 ms for Redis, no more than 60 would fit"
     assert set(told) == {200, 429}
-    assert told.count(200) == 199
+    # Where a minute turns meanwhile, three seconds' part of what was counted in the last one is forgotten.
+    assert 199 <= told.count(200) <= 199 + 200 * 3 // 60 + 1
 
 
 async def test_the_exchange_goes_on_after_the_store_comes_back(valkey_server: Callable[..., ValkeyServer]) -> None:
