@@ -45,6 +45,12 @@ class TestProcfile:
         assert list(check_procfile.parse(PROCFILE)) == roles
         assert list(check_procfile.faults(PROCFILE, COMPOSE)) == []
 
+    def test_honcho_is_told_to_start_every_role_that_lasts_and_none_that_ends(self) -> None:
+        """It starts all of a Procfile by itself, and ends them all when one has ended, as `release` does."""
+        told = re.search(r"^\$ honcho start -p 8000 (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+        assert told
+        assert told[1].split() == [role for role in check_procfile.parse(PROCFILE) if role != "release"]
+
     @pytest.mark.parametrize(
         ("change", "fault"),
         [
