@@ -297,14 +297,12 @@ class _Round:
             lanes.change(self._session, sorted(keys), **values, **_VALUES[what])
 
     def _turns(self) -> dict[LaneKey, int]:
-        """When the lanes were served of those users who were: all at once, so that who has many gets no more turns.
+        """When the lanes of those users were served who were: all at once, so that who has many gets no more turns.
 
-        Among themselves they keep their order. That is never before a lane that was looked at: two deals may be of the
-        same millisecond, and a clock may be set back.
+        They keep their order, after all that were looked at: a millisecond may be shared, and a clock be set back.
         """
         turns: dict[LaneKey, int] = {}
-        looked_at = (lane.turn_ms for lanes_ in self._lanes.values() for lane in lanes_)
-        turn_ms = max(self._now_ms, 1 + max(looked_at))
+        turn_ms = max(self._now_ms, 1 + max(lane.turn_ms for mine in self._lanes.values() for lane in mine))
         for user_id in {key.user_id for key in self._dealt} & self._lanes.keys():
             others = sorted((lane.turn_ms, lane.key) for lane in self._lanes[user_id] if lane.key not in self._dealt)
             turns |= {key: turn_ms + n for n, (_, key) in enumerate(others)}
