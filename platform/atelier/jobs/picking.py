@@ -293,8 +293,7 @@ class _Round:
         for key, what in unsaid.items():
             alike.setdefault((turns.get(key, 0), what), []).append(key)
         for (turn_ms, what), keys in sorted(alike.items()):
-            values = {"turn_ms": turn_ms} if turn_ms else {}
-            lanes.change(self._session, sorted(keys), **values, **_VALUES[what])
+            lanes.change(self._session, sorted(keys), **({"turn_ms": turn_ms} if turn_ms else {}), **_VALUES[what])
 
     def _turns(self) -> dict[LaneKey, int]:
         """When the lanes of those users were served who were: all at once, so that who has many gets no more turns.
