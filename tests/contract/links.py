@@ -44,12 +44,15 @@ FINDS = (
 NOT_FOLLOWED = "^/api/auth/logout$|/collaborate/(accept|decline)$"
 # What is wrong with a request is answered by one of these, also when something else is wrong with it too.
 REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "429", "503"]
-# An agent that is archived is still shown to its creator.
+# An agent that is archived is still shown to its creator, and a key that is revoked to its user.
 SETTINGS = f"""
 [checks.negative_data_rejection]
 expected-statuses = {json.dumps(REFUSED)}
 [[operations]]
 include-path-regex = "^/api/agents/\\\\{{agentId\\\\}}"
+checks.use_after_free.enabled = false
+[[operations]]
+include-path-regex = "^/api/keys/\\\\{{keyId\\\\}}"
 checks.use_after_free.enabled = false
 """
 

@@ -103,6 +103,7 @@ def _everything(session: Session) -> str:
     ("changes", "complaint"),
     [
         ({"scopes": []}, (["scopes"], "too_short")),
+        ({"scopes": ["generate"] * 15}, (["scopes"], "too_long")),
         ({"scopes": ["everything"]}, (["scopes", 0], "literal_error")),
         ({"name": ""}, (["name"], "string_too_short")),
         ({"creditLimit": -1}, (["creditLimit"], "greater_than_equal")),

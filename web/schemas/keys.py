@@ -18,7 +18,7 @@ def _once(value: list[Scope]) -> list[Scope]:
     return [scope for scope in SCOPES if scope in value]
 
 
-Scopes = Annotated[list[Scope], AfterValidator(_once), Field(min_length=1, max_length=2 * len(SCOPES))]
+Scopes = Annotated[list[Scope], Field(min_length=1, max_length=2 * len(SCOPES)), AfterValidator(_once)]
 Credits = Annotated[
     int, Field(ge=0, le=CREDITS_MAX, description="credits that jobs of the key may hold and use, all in all")
 ]
