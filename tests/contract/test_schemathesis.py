@@ -49,6 +49,7 @@ MOMENTS = ("from", "to", "timestamp", "expiresAt")
 PARTS_OF_URLS = ("_scheme", "_userinfo", "_port", "_host")
 PRICES = ("basePrice", "creditsPerUse")
 TEXTS = ("name", "description", "capabilities", "tags", "reason", "note", "nameZh", "nameEn")
+MOMENTS = ("from", "to", "filter", "timestamp", "expiresAt")
 BEYOND_THE_DOCUMENT = {
     ("email", "email"): "an address is narrower than what `format: email` allows",
     ("avatarUrl", "url"): "an avatar is an https address or an own file",
@@ -78,10 +79,7 @@ BEYOND_THE_DOCUMENT = {
     ("categoryId", "category_unknown"): "categories come and go",
     ("tags", "string_too_long"): "measured as it is compared: some characters stand for several",
     ("creditsPerUse", "pricing_is_metered"): "a metered price has a maximum of its own",
-    **{
-        (moment, "datetime_parsing"): "years are those from 1000 to 9998"
-        for moment in ("from", "to", "filter", "timestamp", "expiresAt")
-    },
+    **{(moment, "datetime_parsing"): "years are those from 1000 to 9998" for moment in MOMENTS},
     **{("url", f"url{what}"): "an https address out in the world" for what in ("", *PARTS_OF_URLS)},
     **{(price, f"price_{what}"): "each price type has its own" for price in PRICES for what in ("required", "unused")},
     **{(text, "string_too_short"): "blanks around it are dropped before it is measured" for text in TEXTS},
