@@ -45,11 +45,10 @@ Test = Callable[..., None]
 PASSWORD = "nothing that a document shows"
 AMOUNT = 1_000_000
 # Rules that JSON Schema can't say: the field and the code of the detail that names it.
-MOMENTS = ("from", "to", "timestamp", "expiresAt")
+MOMENTS = ("from", "to", "filter", "timestamp", "expiresAt")
 PARTS_OF_URLS = ("_scheme", "_userinfo", "_port", "_host")
 PRICES = ("basePrice", "creditsPerUse")
 TEXTS = ("name", "description", "capabilities", "tags", "reason", "note", "nameZh", "nameEn")
-MOMENTS = ("from", "to", "filter", "timestamp", "expiresAt")
 BEYOND_THE_DOCUMENT = {
     ("email", "email"): "an address is narrower than what `format: email` allows",
     ("avatarUrl", "url"): "an avatar is an https address or an own file",
