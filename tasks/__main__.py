@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def _now_and_then(data_dir: Path) -> Callable[[], None]:
     def show() -> None:
         nonlocal due
         if time.monotonic() >= due:
-            alive.touch(data_dir)
+            # A folder that can't be written to shows a role that is not alive, and costs no message.
+            with suppress(OSError):
+                alive.touch(data_dir)
             due = time.monotonic() + 5
 
     return show

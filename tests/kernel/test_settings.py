@@ -41,6 +41,10 @@ class TestSources:
         assert found.database_url == f"sqlite:///{environment / 'data' / 'atelier.db'}"
         assert found.broker_url == found.redis_url == "redis://127.0.0.1:6379/0"
 
+    def test_a_sender_that_is_set_to_nothing_is_not_set(self) -> None:
+        os.environ["ATELIER_MAIL_FROM"] = ""
+        assert settings.load().mail_from == "Atelier <no-reply@atelier.invalid>"
+
     def test_names_of_existing_deployments_and_our_own_are_read(self) -> None:
         os.environ |= {
             "PORT": " 8123 ",

@@ -20,7 +20,7 @@ from atelier.jobs.batches import ITEMS_MAX
 from atelier.jobs.errors import BatchNotFound
 from atelier.jobs.queries import Snapshot
 from atelier.kernel import faults
-from atelier.kernel.clock import rfc3339
+from atelier.kernel.clock import now_ms, rfc3339
 from atelier.kernel.errors import Invalid, Refusal
 from atelier.kernel.ids import new_id
 from web import problems
@@ -115,7 +115,8 @@ def _count(call: Call, items: int) -> None:
     if items > most:
         code = "submissions_per_minute"
         raise Invalid([{"path": ["items"], "message": code, "code": code, "context": {"limit": most}}])
-    call.charge(rates.submissions(call.user, items, call.now_ms))
+    # Counted now: what a request that was held up for minutes began with belongs to a window that is over.
+    call.charge(rates.submissions(call.user, items, now_ms()))
 
 
 async def _item(call: Call, item: Wanted | dict[str, Any], *, batch_id: str) -> Submission | Refusal:

@@ -135,25 +135,36 @@ class Relay:
             self._stopped.wait(wait)
 
     def move(self) -> int:
-        """Move one batch; how many messages. Raises when the broker is away: the rows are due again at once.
-
-        After a bug they are due when their claim ends, so that a message which brings it about each time leaves the
-        others some time to pass.
-        """
+        """Move one batch; how many messages. Raises when the broker is away: the rows are due again at once."""
         rows = self._database.transact(claim, claimant=self._claimant)
         if not rows:
             return 0
         faults.point("relay.after_claim")
         ids = [row.id for row in rows]
         try:
-            self._publish(rows)
+            sent = self._sent(rows)
         except BROKER_AWAY:
             self._database.transact(give_back, claimant=self._claimant, ids=ids)
             raise
         faults.point("relay.after_publish")
-        self._database.transact(finish, claimant=self._claimant, ids=ids)
+        self._database.transact(finish, claimant=self._claimant, ids=sent)
         faults.point("relay.after_finish")
-        return len(rows)
+        return len(sent)
+
+    def _sent(self, rows: Sequence[Row]) -> list[int]:
+        """Publish these; the ids of those that were.
+
+        What a bug keeps from being published keeps nothing else: the others are sent one by one, some of them perhaps
+        once more, and it is due again when its claim ends.
+        """
+        try:
+            self._publish(rows)
+        except BROKER_AWAY:
+            raise
+        except Exception:
+            log.exception("relay.bug", outbox_ids=[row.id for row in rows])
+            return [id_ for row in rows for id_ in self._sent([row])] if len(rows) > 1 else []
+        return [row.id for row in rows]
 
     def _publish(self, rows: Sequence[Row]) -> None:
         known: list[tuple[Row, Any]] = []

@@ -6,11 +6,26 @@ as may be, a provider or queue that is held back. So every place that becomes fr
 a backlog. Lanes are locked in the order of their keys, after controls and everything else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, Integer, Update, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Executable,
+    Integer,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from atelier.jobs import states
@@ -120,6 +135,30 @@ _SHARE = (
 
 def _controls_of(key: LaneKey) -> tuple[tuple[str, str], tuple[str, str]]:
     return (PROVIDER, key.provider), (QUEUE, key.queue)
+
+
+def next_turn(
+    session: Session, queue: str, providers: Iterable[str], *, after: Mapping[str, Sequence[Lane]], now_ms: int
+) -> int:
+    """When lanes are served that are served now: the time, unless that is no later than when these were.
+
+    A millisecond may be shared, and a clock be set back. Then whoever is served comes after every open lane of these
+    providers, and not only after those that were looked at, or these would go round and round before the rest.
+    """
+    newest = max(lane.turn_ms for mine in after.values() for lane in mine)
+    if newest < now_ms:
+        return now_ms
+    rows = session.connection().execute(_last_turns(tuple(sorted(providers))), {"queue": queue})
+    return 1 + max(newest, *(row[0] or 0 for row in rows))
+
+
+@lru_cache
+def _last_turns(providers: tuple[str, ...]) -> Executable:
+    ends = [
+        select(func.max(L.turn_ms)).where(L.queue == bindparam("queue"), L.open == 1, L.provider == name)
+        for name in providers
+    ]
+    return union_all(*ends)
 
 
 def change(session: Session, keys: Sequence[LaneKey], **values: int) -> None:

@@ -301,7 +301,7 @@ class _Round:
         They keep their order, after all that were looked at: a millisecond may be shared, and a clock be set back.
         """
         turns: dict[LaneKey, int] = {}
-        turn_ms = max(self._now_ms, 1 + max(lane.turn_ms for mine in self._lanes.values() for lane in mine))
+        turn_ms = lanes.next_turn(self._session, self._queue, self._providers, after=self._lanes, now_ms=self._now_ms)
         for user_id in {key.user_id for key in self._dealt} & self._lanes.keys():
             others = sorted((lane.turn_ms, lane.key) for lane in self._lanes[user_id] if lane.key not in self._dealt)
             turns |= {key: turn_ms + n for n, (_, key) in enumerate(others)}

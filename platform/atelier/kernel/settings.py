@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from atelier.kernel import addresses, completeness, engines, variables
@@ -249,11 +249,11 @@ class Settings(ProviderSettings):
     def _stripped(cls, value: Any) -> Any:
         return value.strip() if isinstance(value, str) else value
 
-    @field_validator("data_dir", mode="before")
+    @field_validator("data_dir", "mail_from", mode="before")
     @classmethod
-    def _somewhere(cls, value: Any) -> Any:
-        # Variables that are set to nothing are meant to be unset, and no path would be the current folder.
-        return value if value != "" else cls.model_fields["data_dir"].default
+    def _said(cls, value: Any, info: ValidationInfo) -> Any:
+        # Variables that are set to nothing are meant to be unset: no path is the current folder, no sender is nobody.
+        return value if value != "" else cls.model_fields[str(info.field_name)].default
 
     @model_validator(mode="after")
     def _filled(self) -> Self:
