@@ -1,14 +1,16 @@
 """Jobs that are put together from steps: every step once, one price or nothing, and one end."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from atelier.contracts.messages import ADVANCE, RUN
 from atelier.generation import composed, composing, expiring
+from atelier.generation.workflow import Order, Step, Workflow
 from atelier.jobs import queries, states
 from atelier.jobs.errors import JobIsStep
 from atelier.jobs.queries import Filter
@@ -293,6 +295,22 @@ def test_the_rows_tell_how_far_a_job_is_like_its_events(families: Families) -> N
             assert (standing.seq + 1, standing.told) == (told[-1].seq, told[-1].data)
     assert seen == [0.2, 0.6, 0.6]
     assert families.shop.db.read(composed.standings, job_ids=[job_id]) == {}, "another version's workflow, or no run"
+
+
+def _needs_mood(order: Order) -> Sequence[Step]:
+    """The steps of a later version, which asks for more."""
+    return [replace(step, weight=int(order.config["mood"])) for step in DIAMOND.steps(order)]
+
+
+@pytest.mark.parametrize("mood", [{}, {"mood": None}, {"mood": "blue"}, {"mood": 0}])
+def test_a_job_that_its_workflow_no_longer_fits_hides_no_other(families: Families, mood: dict[str, Any]) -> None:
+    later = Workflow(name=DIAMOND.name, steps=_needs_mood)
+    user_id = families.shop.user(credits=2 * PRICE)
+    jobs = [families.submit(user_id, **mood), families.submit(user_id, mood=1)]
+    while any(families.children(job_id).get("first", {}).get("state") != "completed" for job_id in jobs):
+        families.take(*families.messages()[0])
+    found = families.shop.db.read(composed.standings, job_ids=jobs, workflows={later.name: later})
+    assert list(found) == jobs[1:]
 
 
 def test_results_of_steps_are_kept_while_the_whole_is_at_work(families: Families) -> None:

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from sqlalchemy import update
 
 from atelier.catalog import seed_content
 from atelier.contracts import queues
 from atelier.jobs import states
-from atelier.kernel.database import Database
+from atelier.jobs.models import JOBS
+from atelier.kernel.database import Database, matched
 from atelier.kernel.settings import Settings
 from atelier.providers import schemas
 from tests.furnishing import furnish
-from tests.live.harness import Person, Served, World, eventually, healthy, serving
+from tests.live.harness import Person, Served, World, eventually, healthy, serving, socket
 from tests.servers import ValkeyServer
 from web.schemas.jobs import StepAnswer, WholeJobAnswer
 
@@ -133,6 +135,24 @@ async def test_what_redis_has_lost_of_the_progress_is_in_the_steps(
     assert (told["progress"], told["step"]) == (0.9, "cut"), "what is newer counts as before"
     await served.live.snapshots.look(older_seconds=0)
     assert (await shown(served, me, job))["progress"] == 0.9, "it is in Redis now"
+
+
+async def test_a_job_that_its_workflow_no_longer_fits_is_shown_beside_the_others(served: Served, world: World) -> None:
+    world.db.transact(furnish)
+    me = world.person()
+    stranger, step = story(world, me)
+    world.db.transact(matched, update(JOBS).where(JOBS.c.id == stranger).values(config={}))
+    job, captions = story(world, me, audio="none")
+    for parent, child in ((stranger, step), (job, captions)):
+        world.claim(parent)
+        await asyncio.to_thread(done, world, child)
+    assert (await shown(served, me, stranger))["progress"] == 0
+    (_, listed, _) = await ask(served, me, "/api/jobs")
+    assert {one["id"]: one["progress"] for one in listed["jobs"]} == {stranger: 0, job: round(1 / 9, 3)}
+    async with socket(served, me) as listener:
+        await listener.say(type="subscribe", all=True)
+        told = [await listener.next() for _ in range(3)]
+    assert {one["jobId"] for one in told} == {None, stranger, job}
 
 
 async def test_a_step_is_a_job_of_its_own_that_no_list_has(served: Served, world: World) -> None:

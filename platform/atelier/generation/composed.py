@@ -32,7 +32,7 @@ class Standing(NamedTuple):
 def standings(
     session: Session, *, job_ids: Sequence[str], workflows: Mapping[str, Workflow] = WORKFLOWS
 ) -> dict[str, Standing]:
-    """Those of these jobs that run and of which a step has ended, if their workflow is one of these."""
+    """Those of these jobs that run and of which a step has ended, if one of these workflows is theirs and fits."""
     connection = session.connection()
     parents = connection.execute(
         select(J.id, J.fence, J.input, J.config, V.runtime)
@@ -48,9 +48,15 @@ def standings(
         composing, seen = workflows.get(parent.runtime["model"]), children[parent.id]
         ended = workflow.count_ended(seen)
         # A web process may be older than the worker: then what was told is all that it knows.
-        if composing is not None and ended:
+        if composing is None or not ended:
+            continue
+        try:
             steps = composing.steps(Order(input=parent.input, config=parent.config))
-            working = [name for name, one in seen.items() if one.alive]
-            told = workflow.told(workflow.progress(steps, seen), working)
-            found[parent.id] = Standing(workflow.told_seq(parent.fence, ended=ended) - 1, told)
+            fraction = workflow.progress(steps, seen)
+        except workflow.BUGS:
+            # It may also be newer than the job, and need what the order lacks. If the worker can't use the order either
+            # it ends the job and says why; whoever looks is still to see the jobs beside it.
+            continue
+        told = workflow.told(fraction, [name for name, one in seen.items() if one.alive])
+        found[parent.id] = Standing(workflow.told_seq(parent.fence, ended=ended) - 1, told)
     return found

@@ -94,7 +94,7 @@ class Composer:
             try:
                 plan = self._plan(claimed, self._ways.agent(claimed.agent_id, claimed.agent_version))
                 advanced = self._database.transact(family.advance, claimed=claimed, plan=plan, now_ms=now_ms())
-            except (Refusal, ArithmeticError, LookupError, TypeError, ValueError):
+            except workflow.BUGS:
                 # What the steps have made so far is no use for the next one: a bug of the workflow's.
                 log.exception("job.bug")
                 self._fail(claimed)

@@ -9,13 +9,17 @@ is asked.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
 from atelier.jobs import states
+from atelier.kernel.errors import Refusal
 
 STEP_CHARS_MAX = 80
 STEP_CANCELED = "STEP_CANCELED"
 """Why a job failed of which somebody has canceled a step that it can't do without."""
+
+BUGS: Final = (Refusal, ArithmeticError, LookupError, TypeError, ValueError)
+"""What a workflow raises that can't use what it is given: an order it wasn't made for, or what its steps have made."""
 
 Outputs = Sequence[Mapping[str, Any]]
 Made = Mapping[str, Outputs]
