@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from atelier.kernel.errors import RateLimited, Unauthorized
 from web.live.feed import Close, Feed
@@ -38,23 +39,27 @@ class Waiting:
         A user with very many waiting requests is answered at once. Raises JobNotFound, Unauthorized or Transient, and
         whatever `enough` does.
         """
-        shown = await self._snapshots.shown(job_id, user_id=user_id, locale=locale)
-        if seconds <= 0 or await enough(shown):
-            return shown
+        look = partial(self._snapshots.shown, job_id, user_id=user_id, locale=locale)
         feed = Feed(user_id)
-        feed.follow(job_id, after=shown.seq)
+        track = feed.follow(job_id)
+        # A look takes time, and so may `enough`: what happens meanwhile is news already, and asks for another look.
         self._feeds.watch(feed, job_id)
-        deadline = time.monotonic() + seconds
         try:
-            with self._sessions.attended(feed, authorization=authorization):
-                while not await enough(shown) and not feed.ended and not is_gone():
-                    left = deadline - time.monotonic()
-                    if left <= 0:
-                        break
-                    await _news(feed, seconds=min(left, LOOK_SECONDS))
-                    shown = await self._snapshots.shown(job_id, user_id=user_id, locale=locale)
-        except RateLimited:
-            return shown
+            shown = await look()
+            if seconds <= 0 or await enough(shown):
+                return shown
+            track.seen = max(track.seen, shown.seq)
+            deadline = time.monotonic() + seconds
+            try:
+                with self._sessions.attended(feed, authorization=authorization):
+                    while not feed.ended and not is_gone() and (left := deadline - time.monotonic()) > 0:
+                        await feed.ready(seconds=min(left, LOOK_SECONDS))
+                        _drain(feed)
+                        shown = await look()
+                        if await enough(shown):
+                            break
+            except RateLimited:
+                return shown
         finally:
             self._feeds.remove(feed)
         if feed.ended is Close.UNAUTHORIZED:
@@ -62,7 +67,6 @@ class Waiting:
         return shown
 
 
-async def _news(feed: Feed, *, seconds: float) -> None:
+def _drain(feed: Feed) -> None:
     while feed.take() is not None:
         pass
-    await feed.ready(seconds=seconds)
