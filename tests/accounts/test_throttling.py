@@ -1,17 +1,21 @@
 """Throttling of logins: who has to wait, who has not, and that nobody slips by."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from threading import Barrier, Event
+from typing import Any
 
+import argon2
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from typing_extensions import override
 
 from atelier.accounts import throttle
 from atelier.accounts.errors import HasherBusy, InvalidCredentials
-from atelier.accounts.models import LoginFailure
+from atelier.accounts.models import LoginFailure, User
 from atelier.accounts.passwords import PasswordHasher
 from atelier.kernel import clock
 from atelier.kernel.database import Database
@@ -20,7 +24,7 @@ from atelier.kernel.ids import new_id
 from atelier.onboarding import signing_in
 from atelier.onboarding.desk import SignedIn
 from atelier.onboarding.signing_in import Attempt
-from tests.accounts.conftest import AWAY, NOW_MS, PASSWORD, House
+from tests.accounts.conftest import AWAY, HOME, NOW_MS, PASSWORD, House
 
 
 async def test_the_eleventh_failure_has_to_wait_but_only_from_there(house: House) -> None:
@@ -154,6 +158,31 @@ def test_a_subject_is_one_customer() -> None:
     assert of("192.0.2.1") != of("192.0.2.1", "li")
     assert of("::ffff:192.0.2.1") != of("::ffff:192.0.2.2")
     assert of("unix") != of("")
+
+
+class Crowded(PasswordHasher):
+    """Compares as ever, but has no place left for whoever has a hash to make."""
+
+    @override
+    async def hash(self, password: str) -> str:
+        raise HasherBusy
+
+
+@pytest.mark.parametrize("purpose", ["login", "change"])
+async def test_a_line_that_is_full_after_a_right_password_is_no_failure_either(house: House, purpose: str) -> None:
+    user_id = await house.register("mei")
+    weak = argon2.PasswordHasher(time_cost=1, memory_cost=8_192, parallelism=1).hash(PASSWORD)
+    house.run(update(User).values(password_hash=weak))
+    with ThreadPoolExecutor(1) as threads:
+        crowded = replace(house.desk, passwords=Crowded(threads))
+        changing = partial(crowded.change_password, user_id, old=PASSWORD, new="another password", expires_ms=NOW_MS)
+        acts: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "login": partial(House(crowded, house.database).login, "mei"),
+            "change": partial(changing, origin=HOME, now_ms=NOW_MS),
+        }
+        with pytest.raises(HasherBusy):
+            await acts[purpose]()
+    assert house.one(select(func.count()).where(LoginFailure.subject != throttle.GATE)) == 0
 
 
 async def test_a_full_line_is_no_failure_of_the_user(house: House) -> None:

@@ -1,6 +1,8 @@
 """The front desk: what the web tier asks of accounts, hashing between transactions and never within one."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from atelier.accounts import (
     email_tokens,
@@ -28,6 +30,7 @@ from atelier.onboarding import avatars, registration, signing_in
 from atelier.onboarding.signing_in import Account, Attempt
 
 log = logs.get("onboarding")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +140,7 @@ class Desk:
         if seen is None or not (await self._verify(attempt, seen, old)).matches:
             await self._fail(attempt)
             raise WrongPassword
-        new_hash = await self.passwords.hash(new)
+        new_hash = await self._undecided(attempt, self.passwords.hash(new))
         ended = recovery.Ended.fresh()
         version = await self.db.transact(
             signing_in.finish_change, attempt=attempt, seen=seen, new_hash=new_hash, ended=ended, now_ms=now_ms
@@ -153,7 +156,7 @@ class Desk:
             await self._fail(attempt)
             log.info("account.login_failed", user_id=seen.user_id if seen else None)
             raise InvalidCredentials
-        new_hash = await self.passwords.hash(password) if verdict.outdated else None
+        new_hash = await self._undecided(attempt, self.passwords.hash(password)) if verdict.outdated else None
         account = await self.db.transact(
             signing_in.finish, attempt=attempt, seen=seen, new_hash=new_hash, origin=origin, now_ms=now_ms
         )
@@ -224,10 +227,13 @@ class Desk:
         await self.db.transact(signing_in.fail, attempt=attempt)
 
     async def _verify(self, attempt: Attempt, seen: Credentials | None, password: str) -> Verdict:
+        return await self._undecided(attempt, self.passwords.verify(seen.password_hash if seen else None, password))
+
+    async def _undecided(self, attempt: Attempt, work: Awaitable[R]) -> R:
         try:
-            return await self.passwords.verify(seen.password_hash if seen else None, password)
+            return await work
         except Transient:
-            # Nobody looked at the password, so this was no failure of theirs.
+            # Nobody has looked at the password, or has found it right: this was no failure of theirs.
             await self.db.transact(throttle.take_back, attempt_id=attempt.id)
             raise
 
