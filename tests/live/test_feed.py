@@ -2,9 +2,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 import pytest
+from typing_extensions import override
 
 from atelier.live.wire import Notice
 from web.live.feed import TRACKS_MAX, Close, Feed
+from web.live.feeds import Feeds
 
 ME = "me"
 JOB = "job-1"
@@ -152,6 +154,34 @@ def test_what_a_feed_remembers_is_bounded() -> None:
         feed.take()
     assert len(feed.tracks) == TRACKS_MAX
     assert feed.alive() == ["alive"]
+
+
+class Offered(Feed):
+    """Counts what it is told of."""
+
+    __slots__ = ("offers",)
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(user_id)
+        self.offers = 0
+
+    @override
+    def offer(self, notice: Notice) -> None:
+        self.offers += 1
+        super().offer(notice)
+
+
+def test_nobody_remembers_a_feed_that_is_gone_whatever_it_has_forgotten() -> None:
+    feeds, feed = Feeds(), Offered(ME)
+    feeds.watch_everything(feed)
+    jobs = [f"job-{number}" for number in range(TRACKS_MAX + 100)]
+    for job_id in jobs:
+        feed.follow(job_id)
+        feeds.watch(feed, job_id)
+    feeds.remove(feed)
+    for job_id in jobs:
+        feeds.dispatch(event(1, job_id=job_id))
+    assert (len(feeds), feed.offers) == (0, 0)
 
 
 async def test_waiting_ends_with_an_event_or_the_end() -> None:

@@ -54,7 +54,7 @@ class Feed:
 
     __slots__ = (
         *("_paused", "_waiter", "_waiting", "_waiting_max"),
-        *("ended", "everything", "jobs_only", "locale", "on_end", "on_news", "told", "tracks", "user_id"),
+        *("ended", "everything", "jobs_only", "locale", "on_end", "on_forget", "on_news", "told", "tracks", "user_id"),
     )
 
     def __init__(self, user_id: str, *, locale: Locale = "zh", waiting_max: int = WAITING_MAX) -> None:
@@ -64,6 +64,7 @@ class Feed:
         self.jobs_only = False  # What happens to its user's account is not for an API key.
         self.ended: Close | None = None
         self.on_end: Callable[[Close], None] | None = None
+        self.on_forget: Callable[[Feed, str], None] | None = None
         self.on_news: Callable[[Feed], None] | None = None
         self.tracks: dict[str, Track] = {}
         self.told: Told | None = None
@@ -233,3 +234,5 @@ class Feed:
         if len(self.tracks) >= TRACKS_MAX:
             over = next((job_id for job_id, track in self.tracks.items() if track.over), next(iter(self.tracks)))
             del self.tracks[over]
+            if self.on_forget:
+                self.on_forget(self, over)

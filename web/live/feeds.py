@@ -14,12 +14,14 @@ class Feeds:
         self._by_job: dict[str, tuple[Feed, ...]] = {}
         self._by_user: dict[str, tuple[Feed, ...]] = {}
         self._all: set[Feed] = set()
+        self._forget = self.unwatch  # One for all feeds: there are thousands.
 
     def __len__(self) -> int:
         return len(self._all)
 
     def watch(self, feed: Feed, job_id: str) -> None:
-        """Tell the feed of this job."""
+        """Tell the feed of this job, until it forgets it: what has no track is not found when the feed is removed."""
+        feed.on_forget = self._forget
         _add(self._by_job, job_id, feed)
         self._all.add(feed)
 
