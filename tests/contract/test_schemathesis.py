@@ -371,9 +371,10 @@ def test_the_document_is_the_truth_for_long(case: Sent, caller: Caller) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("role", ["user", "admin"])
 def test_following_what_is_found_from_answer_to_answer(
-    stack: Stack, callers: dict[str, Caller], tmp_path: Path, role: str
+    stack: Stack, callers: dict[str, Caller], tmp_path: Path, *, role: str, seed: int
 ) -> None:
     """By the program, which knows that a server remembers; a plain property would be called flaky for it."""
     stack.start("generation")
@@ -387,6 +388,7 @@ def test_following_what_is_found_from_answer_to_answer(
         "exclude-checks": "positive_data_acceptance",
         "exclude-path-regex": links.NOT_FOLLOWED,
         "max-examples": "300",
+        "seed": f"{seed}",
         "suppress-health-check": "all",
     }
     command = [str(Path(sys.executable).with_name("schemathesis")), "run", "linked.json", "--no-color"]
