@@ -66,7 +66,7 @@ def _is_sender(text: str) -> bool:
     _, address = parseaddr(text)
     local, _, domain = address.rpartition("@")
     named = bool(local) and 0 < len(domain) <= SENDER_DOMAIN_CHARS
-    return text == "" or (named and address.isascii() and address.isprintable() and " " not in address)
+    return named and address.isascii() and address.isprintable() and " " not in address
 
 
 def _is_origin(address: str) -> bool:
